@@ -1,0 +1,1 @@
+"""The inference runbook's shared code. An import only ever points down: see README.md, Architecture."""

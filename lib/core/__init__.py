@@ -1,0 +1,1 @@
+"""Profile, evidence, chapters and runs: what every other room stands on."""
