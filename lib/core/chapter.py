@@ -9,12 +9,12 @@ from typing import Any, Literal, TypeVar
 from lib.core import display, evidence, fingerprint, notebook, paths
 from lib.core import profile as profiles
 from lib.core.errors import RunbookError, nearest
-from lib.core.evidence import AnyRecord, Artifact, Change, Check, Decision, Measurement
+from lib.core.evidence import AnyRecord, Artifact, Check, Measurement, Record
 
 Weights = Literal["real", "random", ""]
 Mode = Literal["plan", "rehearse", "apply"]
 MODES: tuple[Mode, ...] = ("plan", "rehearse", "apply")
-R = TypeVar("R", Check, Measurement, Change, Decision)
+R = TypeVar("R", bound=Record)
 
 
 class Chapter:
@@ -31,7 +31,7 @@ class Chapter:
         self.id = source.id
         self.records_file = run / "chapters" / f"{source.stem}.jsonl"
         self.artifacts = run / "artifacts" / source.stem
-        self.records: list[AnyRecord] = []
+        self.records: list[Record] = []
         self._host = fingerprint.host_id()
         self._engine = fingerprint.engine_version()
 

@@ -124,7 +124,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def append(path: Path, records: Sequence[AnyRecord]) -> None:
+def append(path: Path, records: Sequence[Record]) -> None:
     """Append records to a file of JSON lines and force them to disk: one write, so that lines never interleave."""
     lines = "".join(record.model_dump_json(by_alias=True) + "\n" for record in records)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def _parse(path: Path) -> Iterator[AnyRecord]:
             ) from error
 
 
-def count(records: Iterable[AnyRecord]) -> dict[Status, int]:
+def count(records: Iterable[Record]) -> dict[Status, int]:
     """Count checks by status; every status is present."""
     counts: dict[Status, int] = dict.fromkeys(STATUSES, 0)
     for record in records:

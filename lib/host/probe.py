@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from lib.core.errors import RunbookError
 
 Reason = Literal["", "missing", "forbidden", "timeout"]
+REASONS: tuple[Reason, ...] = ("missing", "forbidden", "timeout")
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,9 @@ def _transcript(path: Path) -> tuple[tuple[str, ...], Output]:
     out = "".join(lines)
     if mark.startswith("exit "):
         return argv, Output(int(mark.removeprefix("exit ")), out)
-    if mark in ("missing", "forbidden", "timeout"):
-        return argv, Output(None, out, reason=mark)
+    for reason in REASONS:
+        if mark == reason:
+            return argv, Output(None, out, reason=reason)
     raise RunbookError(f"unknown mark '{mark}'", where=str(path), fix="one of: exit N, missing, forbidden, timeout")
 
 
