@@ -23,11 +23,14 @@ class Chapter:
     Open it with `open_chapter`; a notebook then records what it finds and shows what it recorded.
     """
 
-    def __init__(self, source: notebook.Source, profile: profiles.Profile, mode: Mode, run: Path) -> None:
+    def __init__(
+        self, source: notebook.Source, profile: profiles.Profile, mode: Mode, run: Path, headless: bool
+    ) -> None:
         self.source = source
         self.profile = profile
         self.mode = mode
         self.run = run
+        self.headless = headless
         self.id = source.id
         self.records_file = run / "chapters" / f"{source.stem}.jsonl"
         self.artifacts = run / "artifacts" / source.stem
@@ -149,7 +152,7 @@ def open_chapter(
     source = notebook.find(chapter, folder)
     loaded = profiles.load(profile, overrides)
     run_folder = Path(run) if run else paths.RUNS / "lab"
-    opened = Chapter(source, loaded, mode, run_folder)
+    opened = Chapter(source, loaded, mode, run_folder, headless=bool(run))
     # A chapter that runs again starts its own evidence afresh; the run's evidence is joined from finished chapters.
     opened.records_file.unlink(missing_ok=True)
     display.setup()

@@ -1,0 +1,1 @@
+"""Helpers that one chapter needs and no other."""

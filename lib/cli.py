@@ -1,0 +1,172 @@
+"""The commands of `python -m lib`. Each is a few lines over the rooms below; errors become messages and exit codes."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lib.core import notebook, paths, profile
+from lib.core.chapter import MODES, Mode
+from lib.core.errors import Exit, RefusedError, RunbookError, nearest
+from lib.core.evidence import Check, count
+
+app = typer.Typer(
+    name="python -m lib",
+    help="The inference runbook: checks, serves, measures and documents a private LLM server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+host_app = typer.Typer(help="Record a machine, so that somebody else can audit it.", no_args_is_help=True)
+models_app = typer.Typer(help="The model catalogue and the model store.", no_args_is_help=True)
+app.add_typer(host_app, name="host")
+app.add_typer(models_app, name="models")
+
+ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="A profile of runbook/profiles.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: --set batching.repeats=5")
+]
+RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of runs.")]
+RecordedOption = Annotated[Path | None, typer.Option("--host", help="A recorded host instead of this machine.")]
+
+
+@app.command()
+def run(
+    profile_name: ProfileOption = "embedded",
+    only: Annotated[str, typer.Option(metavar="05,06", help="These chapters and what they need.")] = "",
+    start: Annotated[str, typer.Option("--from", metavar="05", help="This chapter and those after it.")] = "",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Execute every chapter, reuse nothing.")] = False,
+    mode: Annotated[str, typer.Option(help="plan changes nothing outside the project.")] = "plan",
+    overrides: SetOption = None,
+    runs: RunsOption = paths.RUNS,
+) -> None:
+    """Run the chapters and render the document."""
+    from lib.core.run import Run
+
+    values = dict(profile.parse_override(text) for text in overrides or [])
+    chosen = profile.load(profile_name, values)
+    chapters = [chapter for chapter in only.replace(" ", "").split(",") if chapter]
+    work = Run(chosen, _mode(mode), values, chapters, start, fresh, runs)
+    work.progress.say(f"profile [bold]{chosen.name}[/], mode {mode}, {len(work.sources)} chapters")
+    code = work.execute()
+    _close(work.folder, code)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str, typer.Option("--run", help="A run's id.")] = "latest",
+    out: Annotated[Path | None, typer.Option(help="Where to write; default: the run's folder.")] = None,
+    runs: RunsOption = paths.RUNS,
+) -> None:
+    """Render a run's document again."""
+    from lib.core.state import find
+    from lib.report.render import render
+
+    typer.echo(paths.short(render(find(run_id, runs), out)))
+
+
+@app.command()
+def audit(profile_name: ProfileOption = "embedded", recorded: RecordedOption = None) -> None:
+    """Look at a machine, this one or a recorded one, and print every check. Changes nothing."""
+    from lib.host import audit as hardware
+    from lib.host import driver, probe, tuning
+
+    chosen = profile.load(profile_name)
+    machine = probe.RecordedHost(recorded) if recorded else probe.current()
+    found = [*hardware.hardware(machine, chosen), *driver.checks(machine, chosen), *tuning.checks(machine, chosen)]
+    _print_checks(found)
+    raise typer.Exit(Exit.FAILED if count(found)["fail"] else Exit.GREEN)
+
+
+@app.command()
+def chapters() -> None:
+    """List the chapters, what each needs, and the time it is expected to take."""
+    table = Table("chapter", "title", "needs", "about", box=None)
+    for source in notebook.sources():
+        meta = source.metadata
+        table.add_row(source.id, source.title, ", ".join(meta.needs) or "-", f"{meta.minutes:g} min")
+    Console().print(table)
+
+
+@app.command()
+def profiles() -> None:
+    """List the profiles."""
+    table = Table("profile", "title", "hardware", "serves", box=None)
+    for name in profile.names():
+        known = profile.load(name)
+        table.add_row(name, known.title, known.hardware, known.models.served)
+    Console().print(table)
+
+
+@host_app.command("capture")
+def host_capture(folder: Annotated[Path, typer.Argument(help="A new folder for the recording.")]) -> None:
+    """Record what the audit looks at on this machine; serial numbers and addresses are masked."""
+    from lib.host.capture import capture
+    from lib.host.probe import LiveHost
+
+    for line in capture(LiveHost(), folder):
+        typer.echo(line)
+
+
+def main() -> None:
+    """Run the command line; every known error becomes its message and exit code."""
+    try:
+        app()
+    except RunbookError as error:
+        _fail(error, error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        where = str(error.filename or "")
+        _fail(
+            RunbookError(f"{os.strerror(error.errno)}", where=where, fix="df -h . ; then run the same command again"),
+            Exit.BAD_INPUT,
+        )
+
+
+def _fail(error: RunbookError, code: Exit) -> NoReturn:
+    typer.echo(str(error), err=True)
+    sys.exit(code)
+
+
+def _mode(text: str) -> Mode:
+    for mode in MODES:
+        if text == mode == "plan":
+            return mode
+        if text == mode:
+            raise RefusedError(
+                f"mode '{mode}' is closed: no chapter has a rehearsed change to make yet",
+                where="--mode",
+                fix="--mode plan  (shows every change as a diff, changes nothing)",
+            )
+    raise RunbookError(f"unknown mode '{text}'", where="--mode", nearest=nearest(text, MODES), fix="--mode plan")
+
+
+def _close(folder: Path, code: Exit) -> NoReturn:
+    """Render the document whatever became of the run, and end with the run's exit code."""
+    from lib.core.state import read_state
+    from lib.report.render import render
+
+    document = render(folder)
+    state = read_state(folder)
+    counts = ", ".join(f"{number} {status}" for status, number in state.checks.items())
+    typer.echo(f"checks: {counts}")
+    typer.echo(f"document: {paths.short(document)}")
+    raise typer.Exit(code)
+
+
+def _print_checks(found: list[Check]) -> None:
+    styles = {"pass": "green", "warn": "yellow", "fail": "red", "skip": "dim"}
+    table = Table("", "check", "expected", "observed", "what to do", box=None)
+    for check in found:
+        style = styles[check.status]
+        fix = "" if check.status == "pass" else check.fix
+        table.add_row(f"[{style}]{check.status}[/]", check.name, check.expected, check.observed, fix)
+    Console().print(table)

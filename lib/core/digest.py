@@ -1,0 +1,87 @@
+"""What a chapter's result depends on, as one digest: notebook, code, data, profile, mode, machine, earlier chapters."""
+
+import ast
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from lib.core import fingerprint, paths
+from lib.core.notebook import Source
+from lib.core.profile import Profile
+
+# What the document looks like does not change what a chapter finds; profiles count by their merged content.
+_NOT_INPUTS = ("profiles", "report", "runs")
+
+
+def chapter_digest(source: Source, profile: Profile, mode: str, needs: Mapping[str, str]) -> str:
+    """Return the digest of everything that the chapter's result depends on.
+
+    Parameters
+    ----------
+    needs : mapping of str to str
+        Digest of each chapter that this one needs.
+    """
+    cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in source.node.cells]
+    code = "\n".join(cell.source for cell in source.node.cells if cell.cell_type == "code")
+    return fingerprint.digest(
+        {
+            "cells": cells,
+            "metadata": source.metadata.model_dump(),
+            "code": {paths.short(path): _content(path) for path in sorted(closure(code))},
+            "data": {paths.short(path): _content(path) for path in sorted(_data())},
+            "profile": profile.model_dump(mode="json"),
+            "mode": mode,
+            "host": fingerprint.facts(),
+            "recorded": os.environ.get("RUNBOOK_HOST", ""),
+            "needs": dict(needs),
+        }
+    )
+
+
+def closure(code: str, root: Path = paths.ROOT) -> set[Path]:
+    """Return the files of `lib` that this source imports, directly or through one another."""
+    found: set[Path] = set()
+    queue = list(_imports(code))
+    while queue:
+        for path in _files(queue.pop(), root):
+            if path not in found:
+                found.add(path)
+                queue.extend(_imports(path.read_text(encoding="utf-8")))
+    return found
+
+
+def _imports(code: str) -> Iterator[str]:
+    """Yield the dotted names below `lib` that a module or a notebook's code imports."""
+    for node in ast.walk(ast.parse(_without_magics(code))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "lib")
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lib":
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _without_magics(code: str) -> str:
+    return "\n".join(line for line in code.splitlines() if not line.startswith(("%", "!")))
+
+
+def _files(dotted: str, root: Path) -> Iterator[Path]:
+    """Yield the file of a module and those of the packages above it; a name that is no module yields its package."""
+    parts = dotted.split(".")
+    for length in range(1, len(parts) + 1):
+        base = root.joinpath(*parts[:length])
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if candidate.is_file():
+                yield candidate
+
+
+def _data() -> Iterable[Path]:
+    for path in paths.RUNBOOK.rglob("*"):
+        if path.is_file() and path.relative_to(paths.RUNBOOK).parts[0] not in _NOT_INPUTS:
+            yield path
+
+
+@cache
+def _content(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
