@@ -52,7 +52,7 @@ def run(
     chosen = profile.load(profile_name, values)
     chapters = [chapter for chapter in only.replace(" ", "").split(",") if chapter]
     work = Run(chosen, _mode(mode), values, chapters, start, fresh, runs)
-    work.progress.say(f"profile [bold]{chosen.name}[/], mode {mode}, {len(work.sources)} chapters")
+    work.progress.say(f"profile [bold]{chosen.name}[/], mode {mode}, {len(work.sources)} to go through")
     code = work.execute()
     _close(work.folder, code)
 

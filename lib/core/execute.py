@@ -8,6 +8,7 @@ from typing import Any
 import papermill
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from lib.core import paths
 
@@ -63,6 +64,8 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], on_section: 
             progress_bar=False,
             log_output=False,
             on_section=on_section,
+            # Cells and outputs travel over loopback TCP: encrypted, so that no other user of the machine reads them.
+            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
         )
     except PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}"

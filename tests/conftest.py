@@ -1,0 +1,58 @@
+"""Shared by all tests: small chapters made on the spot, and a clean environment."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+PARAMETERS = 'profile = "embedded"\nmode = "plan"\nrun = ""\noverrides = {}'
+OPEN = "from lib.core.chapter import open_chapter\nfrom lib.core.evidence import Check, Measurement\n"
+MakeChapter = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _no_recorded_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNBOOK_HOST", raising=False)
+
+
+@pytest.fixture
+def make_chapter(tmp_path: Path) -> MakeChapter:
+    """Write a small chapter notebook into `tmp_path/notebooks` and return its path."""
+
+    def make(
+        chapter: str,
+        *code: str,
+        needs: Sequence[str] = (),
+        last: bool = False,
+        parameters: str | None = PARAMETERS,
+        metadata: dict[str, Any] | None = None,
+    ) -> Path:
+        folder = tmp_path / "notebooks"
+        folder.mkdir(exist_ok=True)
+        opening = (
+            f'{OPEN}chapter = open_chapter("{chapter}", profile, mode, run, overrides, '
+            f"folder=__import__('pathlib').Path({str(folder)!r}))"
+        )
+        cells = [nbformat.v4.new_markdown_cell(f"# Chapter {chapter}\n\nWhat it gives.")]
+        if parameters is not None:
+            cells.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+        cells.append(nbformat.v4.new_code_cell(opening))
+        cells += [nbformat.v4.new_code_cell(source) for source in code]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        notebook.metadata["runbook"] = metadata or {
+            "needs": list(needs),
+            "minutes": 0.05,
+            "risk": "none",
+            "changes": "nothing",
+            "undo": "nothing",
+            "last": last,
+        }
+        path = folder / f"{chapter}_test.ipynb"
+        path.write_text(json.dumps(notebook))
+        return path
+
+    return make
