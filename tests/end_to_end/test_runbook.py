@@ -1,0 +1,161 @@
+"""The command line as a person uses it: the whole embedded run on a real engine, again unchanged, and cut short."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lib.core import evidence, paths, secrets
+from lib.core.evidence import AnyRecord, Check, Measurement
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+COMMAND = [sys.executable, "-m", "lib", "run"]
+
+
+def call(*arguments: str, runs: Path) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *arguments, "--runs", str(runs)]
+    return subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def green(runs: Path) -> subprocess.CompletedProcess[str]:
+    """The whole embedded run, once for all tests of this file."""
+    return call(runs=runs)
+
+
+def told(runs: Path) -> dict[str, Any]:
+    return dict(json.loads((runs / "latest" / "run.json").read_text()))
+
+
+def records(runs: Path) -> list[AnyRecord]:
+    return evidence.read(runs / "latest" / "evidence.jsonl")
+
+
+@pytest.mark.engine
+class TestEmbedded:
+    """One real run of all chapters; the tests stand in the order of a person's look at it."""
+
+    def test_is_green(self, green: subprocess.CompletedProcess[str], runs: Path) -> None:
+        assert green.returncode == 0, green.stdout + green.stderr
+        state = told(runs)
+        assert [chapter["status"] for chapter in state["chapters"]] == ["passed"] * 8
+        assert state["checks"]["fail"] == 0
+        assert state["checks"]["pass"] > 30
+
+    def test_names_of_the_evidence_are_stable(self, green: subprocess.CompletedProcess[str], runs: Path) -> None:
+        measured = {record.name for record in records(runs) if isinstance(record, Measurement)}
+        checked = {record.name for record in records(runs) if isinstance(record, Check)}
+        wanted = {"serving.ready_seconds", "planner.kv_tokens"}
+        wanted |= {f"batching.{name}" for name in ("output_throughput", "ttft_ms", "tpot_ms")}
+        assert wanted <= measured
+        assert {"serving.smoke", "serving.kernel.attention"} <= checked
+        for room in ("driver.", "hardware.", "tuning."):
+            assert any(name.startswith(room) for name in checked), room
+
+    def test_operating_points_carry_their_conditions(self, green: subprocess.CompletedProcess[str], runs: Path) -> None:
+        points = [r for r in records(runs) if isinstance(r, Measurement) and r.name == "batching.output_throughput"]
+        assert [point.conditions["concurrency"] for point in points] == [1, 4, 16, 32]
+        for point in points:
+            assert {"input_tokens", "output_tokens"} <= set(point.conditions)
+            assert point.interval is not None
+            assert point.interval[0] <= point.value <= point.interval[1]
+            assert point.n >= 2
+            assert point.provenance.artifacts, "no number without its raw file"
+
+    def test_the_planner_agrees_with_the_engine(self, green: subprocess.CompletedProcess[str], runs: Path) -> None:
+        values = {
+            r.conditions["source"]: r.value
+            for r in records(runs)
+            if isinstance(r, Measurement) and r.name == "planner.kv_tokens"
+        }
+        assert values["predicted"] == pytest.approx(values["reported"], rel=0.05)
+
+    def test_the_document_is_one_offline_file(self, green: subprocess.CompletedProcess[str], runs: Path) -> None:
+        document = runs / "latest" / "report.html"
+        assert 100_000 < document.stat().st_size < 12_000_000
+        text = document.read_text()
+        for chapter in told(runs)["chapters"]:
+            assert chapter["title"] in text
+
+    def test_no_secret_is_in_any_produced_file(self, green: subprocess.CompletedProcess[str], runs: Path) -> None:
+        assert list(secrets.scan((runs / "latest").resolve())) == []
+
+    def test_no_path_of_this_machine_is_in_the_document(
+        self, green: subprocess.CompletedProcess[str], runs: Path
+    ) -> None:
+        text = (runs / "latest" / "report.html").read_text()
+        assert str(paths.ROOT) + "/" not in text
+
+    def test_nothing_is_left_running(self, green: subprocess.CompletedProcess[str]) -> None:
+        left = [p.pid for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+        assert left == []
+
+    def test_unchanged_it_is_reused_within_20_seconds(
+        self, green: subprocess.CompletedProcess[str], runs: Path
+    ) -> None:
+        before = time.monotonic()
+        again = call(runs=runs)
+        assert again.returncode == 0
+        assert time.monotonic() - before < 20
+        assert all(chapter["reused"] for chapter in told(runs)["chapters"])
+
+
+def test_another_machines_profile_names_every_mismatch(tmp_path: Path) -> None:
+    done = call("--profile", "rtx-pro-6000", "--mode", "plan", runs=tmp_path)
+    assert done.returncode == 1, done.stderr
+    state = told(tmp_path)
+    failed = {r.name for r in records(tmp_path) if isinstance(r, Check) and r.status == "fail"}
+    assert {"hardware.cpu.model", "hardware.gpu.present", "driver.version"} <= failed
+    assert len(state["chapters"]) == 8
+    text = (tmp_path / "latest" / "report.html").read_text()
+    assert all(name in text for name in failed)
+
+
+@pytest.mark.engine
+def test_killed_in_mid_engine_it_leaves_no_orphan_and_resumes(tmp_path: Path) -> None:
+    command = [*COMMAND, "--only", "05", "--runs", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=paths.ROOT, stdout=subprocess.DEVNULL)
+    family = wait_for_engine(process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert all_dead(family), "a process outlived the run"
+    first = told(tmp_path)
+    done = call("--only", "05", runs=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = told(tmp_path)
+    assert after["id"] == first["id"]
+    assert after["resumed"] == 1
+    assert {chapter["status"] for chapter in after["chapters"]} == {"passed"}
+
+
+def wait_for_engine(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Wait until the run has started an engine, and return all its processes."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        family = psutil.Process(process.pid).children(recursive=True)
+        if any("api_server" in " ".join(member.cmdline()) for member in family if member.is_running()):
+            time.sleep(8)
+            return [*psutil.Process(process.pid).children(recursive=True)]
+        time.sleep(0.5)
+    raise AssertionError("no engine was started")
+
+
+def all_dead(family: list[psutil.Process], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
+            return True
+        time.sleep(0.5)
+    return False
