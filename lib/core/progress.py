@@ -18,24 +18,28 @@ class Progress:
     def __init__(self, total: int, quiet: bool = False) -> None:
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
         self.total, self.number = total, 0
-        self._status = self.console.status("")
-        self._started, self._title, self._expected = 0.0, "", 0.0
+        self._status = self.console.status(self)
+        self._started, self._title, self._section, self._expected = 0.0, "", "", 0.0
+
+    def __rich__(self) -> str:
+        """Return the live line; rich asks for it several times a second, so that the time runs on."""
+        spent = time.monotonic() - self._started
+        at = f" · {self._section}" if self._section else ""
+        return f"{self._label()}{at} [dim]{duration(spent)} of about {duration(self._expected)}[/]"
 
     def begin(self, title: str, expected: float) -> None:
         """Announce a chapter and the time it took last time."""
         self.number += 1
-        self._title, self._expected, self._started = title, expected, time.monotonic()
+        self._title, self._expected, self._section = title, expected, ""
+        self._started = time.monotonic()
         if self.console.is_terminal:
             self._status.start()
-            self.section("")
         else:
             self.console.print(f"[{self.number}/{self.total}] {title} … expected {duration(expected)}", markup=False)
 
     def section(self, name: str) -> None:
         """Show the section that is being worked on."""
-        spent = time.monotonic() - self._started
-        at = f" · {name}" if name else ""
-        self._status.update(f"{self._label()}{at} [dim]{duration(spent)} of about {duration(self._expected)}[/]")
+        self._section = name
 
     def end(self, status: str, seconds: float, note: str = "") -> None:
         """Print a chapter's result."""
