@@ -1,5 +1,6 @@
 """Chapter 00: what this run is, what it will do, and how long it will take."""
 
+import re
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -10,6 +11,8 @@ from packaging.requirements import Requirement
 from lib.core import display, fingerprint, notebook, paths, timings
 from lib.core.chapter import Chapter
 from lib.core.evidence import Check, Decision, Measurement
+
+PIN = re.compile(r"[A-Za-z0-9]")  # other lines of a lock are comments and hashes
 
 
 def facts(chapter: Chapter) -> display.Html:
@@ -85,8 +88,10 @@ def _other_profiles(chapter: Chapter) -> list[Path]:
 
 
 def _packages(chapter: Chapter) -> Check:
-    lock = paths.LOCKS / ("cpu.txt" if chapter.profile.hardware == "cpu" else "cuda.txt")
-    wanted = [Requirement(line) for line in lock.read_text().splitlines() if line and not line.startswith("#")]
+    hardware = chapter.profile.hardware
+    locks = [path for path in (paths.LOCKS / f"{hardware}.txt", paths.LOCKS / f"{hardware}-torch.txt") if path.exists()]
+    lines = [line.rstrip(" \\") for path in locks for line in path.read_text().splitlines() if PIN.match(line)]
+    wanted = [Requirement(line) for line in lines]
     applicable = [requirement for requirement in wanted if not requirement.marker or requirement.marker.evaluate()]
     differing = [r.name for r in applicable if not r.specifier.contains(_installed(r.name), prereleases=True)]
     observed = f"{len(applicable) - len(differing)} of {len(applicable)} as locked"
@@ -96,9 +101,9 @@ def _packages(chapter: Chapter) -> Check:
         name="run.packages",
         title="Installed packages are the locked ones",
         status="warn" if differing else "pass",
-        expected=f"every pin of {paths.short(lock)}",
+        expected=f"every pin of {', '.join(paths.short(path) for path in locks)}",
         observed=observed,
-        fix=f"make setup HARDWARE={chapter.profile.hardware}",
+        fix=f"make setup HARDWARE={hardware}",
     )
 
 
