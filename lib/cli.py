@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lib.core import notebook, paths, profile
@@ -163,10 +164,15 @@ def _close(folder: Path, code: Exit) -> NoReturn:
 
 
 def _print_checks(found: list[Check]) -> None:
+    """Print one line a check, and below what is not green what was expected and what to do."""
     styles = {"pass": "green", "warn": "yellow", "fail": "red", "skip": "dim"}
-    table = Table("", "check", "expected", "observed", "what to do", box=None)
+    console = Console(highlight=False, soft_wrap=True)
     for check in found:
         style = styles[check.status]
-        fix = "" if check.status == "pass" else check.fix
-        table.add_row(f"[{style}]{check.status}[/]", check.name, check.expected, check.observed, fix)
-    Console().print(table)
+        console.print(f"[{style}]{check.status:5}[/]{escape(check.name):34} {escape(check.observed)}")
+        if check.status != "pass":
+            console.print(f"[dim]{'':5}expected[/] {escape(check.expected)}")
+            for line in check.fix.splitlines():
+                console.print(f"[dim]{'':5}do      [/] {escape(line)}")
+    counts = count(found)
+    console.print(", ".join(f"{number} {status}" for status, number in counts.items()))

@@ -44,7 +44,9 @@ def overview_figure(found: list[Check]) -> display.Figure:
             for status in STATUSES
         ]
     )
-    figure.update_layout(barmode="stack", height=90 + 36 * len(chapters), xaxis_title="checks")
+    figure.update_layout(
+        barmode="stack", legend_traceorder="normal", height=90 + 36 * len(chapters), xaxis_title="checks"
+    )
     return display.figure(figure, "Checks by chapter and verdict")
 
 
@@ -69,9 +71,9 @@ def decide(found: list[Check], own: list[Check]) -> Decision:
     """Accept the run, or say what stands against it."""
     counts = evidence.count([*found, *own])
     accepted = not counts["fail"]
-    reason = f"{counts['pass']} checks passed, {counts['warn']} warn, {counts['skip']} could not run on this machine"
+    reason = f"Passed: {counts['pass']}, warnings: {counts['warn']}, could not run on this machine: {counts['skip']}"
     if not accepted:
-        reason = f"{counts['fail']} checks failed: {', '.join(c.name for c in found if c.status == 'fail')}. {reason}"
+        reason = f"Failed: {', '.join(c.name for c in [*found, *own] if c.status == 'fail')}. {reason}"
     return Decision(
         name="acceptance.verdict",
         choice="This run is accepted" if accepted else "This run is not accepted",
@@ -118,7 +120,7 @@ def _numbers_have_origin(records: list[AnyRecord]) -> Check:
         title="Every number says how it was obtained",
         status="fail" if bare else "pass",
         expected="a method or a source with every measurement",
-        observed=f"{len(numbers)} measurements" + (f"; without: {', '.join(bare)}" if bare else ""),
+        observed=f"{len(numbers) - len(bare)} of {len(numbers)}" + (f"; without: {', '.join(bare)}" if bare else ""),
         fix="give the measurement its method or source where the chapter records it",
     )
 

@@ -15,16 +15,9 @@ from lib.core.evidence import Check, Decision, Measurement
 PIN = re.compile(r"[A-Za-z0-9]")  # other lines of a lock are comments and hashes
 
 
-def facts(chapter: Chapter) -> display.Html:
-    """Show the machine and the profile side by side with what the profile will serve."""
-    rows = [{"": key.replace("_", " "), " ": value} for key, value in fingerprint.facts().items()]
-    profile = chapter.profile
-    rows += [
-        {"": "profile", " ": f"{profile.name}: {profile.title}"},
-        {"": "serves", " ": profile.models.served},
-        {"": "mode", " ": chapter.mode},
-    ]
-    return display.table(rows)
+def facts() -> display.Html:
+    """Show the machine, as far as results depend on it."""
+    return display.table([{"": key.replace("_", " "), " ": value} for key, value in fingerprint.facts().items()])
 
 
 def plan(chapter: Chapter) -> list[dict[str, object]]:

@@ -60,10 +60,11 @@ class Chapter:
 
     def _stamped(self, item: R, raw: list[Artifact], command: str, model: str, weights: Weights) -> R:
         known = item.provenance
+        ours = known.where != "cited"  # a cited figure came from somebody else's host and engine
         stamp = {
             "chapter": self.id,
-            "host": self._host,
-            "engine": self._engine,
+            "host": self._host if ours else known.host,
+            "engine": self._engine if ours else known.engine,
             "model": model or known.model,
             "weights": weights or known.weights,
             "command": command or known.command,

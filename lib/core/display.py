@@ -23,20 +23,31 @@ WHERE = {
     "lab": "from a twin in the lab",
     "cited": "cited",
 }
+BLUES = [[0, "#e6eef7"], [1, "#123c6b"]]
 PALETTE = ("#1f5fa8", "#c8553d", "#3a7d44", "#8a5a9e", "#b8860b", "#4a4a4a")
 
+# JupyterLab's own colours where there are some, so that both of its themes read well; the document has its own sheet.
 STYLE = """
 <style>
-.rb-table{border-collapse:collapse;font-size:.9em;margin:.6em 0}
-.rb-table th,.rb-table td{padding:.3em .7em;border-bottom:1px solid #d8dde3;text-align:left;vertical-align:top}
-.rb-table td.rb-number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.rb-badge{display:inline-block;border-radius:3px;padding:0 .45em;font-size:.82em;font-weight:600;white-space:nowrap}
-.rb-pass{background:#e0f2e4;color:#1d5b2a}.rb-warn{background:#fdf0d2;color:#7a5200}
-.rb-fail{background:#fbdfdc;color:#8f1d14}.rb-skip{background:#e8eaed;color:#4a4f55}
-.rb-origin{color:#5c6670;font-size:.78em;border:1px solid #c9d0d7;border-radius:3px;padding:0 .35em}
-.rb-diff{background:#f6f8fa;padding:.6em .8em;overflow:auto;font-size:.85em}
-.rb-diff ins{background:#e0f2e4;text-decoration:none;display:block}
-.rb-diff del{background:#fbdfdc;text-decoration:none;display:block}
+.rb-table{border-collapse:collapse;font-size:.92em;margin:.6em 0;font-variant-numeric:lining-nums tabular-nums}
+.rb-table caption{text-align:left;font-weight:600;padding:.3em 0}
+.rb-table th,.rb-table td{padding:.35em .8em .35em 0;border-bottom:1px solid var(--jp-border-color2,#d8dde3);
+text-align:left!important;vertical-align:top;max-width:32em;white-space:normal}
+.rb-table thead th{border-bottom-color:currentColor}
+.rb-table tbody tr{background:none!important}
+.rb-table .rb-number{text-align:right!important;white-space:nowrap}
+.rb-table .rb-todo td{border-bottom:1px solid var(--jp-border-color2,#d8dde3);padding-top:0}
+.rb-table .rb-open td{border-bottom:0}
+.rb-name{font-size:.86em;opacity:.75;overflow-wrap:anywhere}
+.rb-badge{display:inline-block;border-radius:2px;padding:0 .45em;font-size:.85em;font-weight:600;white-space:nowrap}
+.rb-pass{background:#e3f1e6;color:#1d5b2a}.rb-warn{background:#fbefd0;color:#6f4a00}
+.rb-fail{background:#fbe0dd;color:#8f1d14}.rb-skip{background:#e8eaed;color:#44494f}
+.rb-origin{font-size:.82em;opacity:.8;border:1px solid var(--jp-border-color1,#b9c0c7);border-radius:2px;
+padding:0 .35em;white-space:nowrap}
+.rb-change,.rb-decision{border-left:3px solid var(--jp-brand-color1,#1f5fa8);padding:.1em 0 .1em 1em;margin:1em 0}
+.rb-diff{padding:.4em .6em!important;overflow:auto;font-size:.88em}
+.rb-diff ins{background:#e3f1e6;color:#17361d;text-decoration:none;display:block}
+.rb-diff del{background:#fbe0dd;color:#5c1712;text-decoration:none;display:block}
 </style>
 """
 
@@ -74,6 +85,7 @@ def setup() -> None:
     """Set the house's plotly theme and keep figures as data."""
     template = go.layout.Template(pio.templates["plotly_white"])
     template.layout.colorway = PALETTE
+    template.data.heatmap = [go.Heatmap(colorscale=BLUES)]
     template.layout.font = {"family": "Source Sans 3, Segoe UI, Helvetica Neue, Arial, sans-serif", "size": 14}
     template.layout.margin = {"l": 64, "r": 24, "t": 28, "b": 56}
     template.layout.legend = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
@@ -99,60 +111,64 @@ def badge(status: str) -> str:
     return f'<span class="rb-badge rb-{status}">{WORDS[status]}</span>'
 
 
-def origin(provenance: Provenance) -> str:
-    """Return the small mark beside a number that tells where it comes from."""
+def origin(provenance: Provenance, name: str = "") -> str:
+    """Return the small mark beside a number that tells where it comes from; with a name the document links it."""
     weights = " with random weights" if provenance.weights == "random" else ""
     parts = [f"{WHERE[provenance.where]}{weights}", provenance.engine, provenance.model, provenance.command]
     parts.append(provenance.time.strftime("%Y-%m-%d %H:%M UTC"))
-    tip = " · ".join(part for part in parts if part)
-    links = "".join(f' <a href="{html.escape(a.path)}" title="sha256 {a.sha256}">raw</a>' for a in provenance.artifacts)
+    tip = _escape(" · ".join(part for part in parts if part))
+    links = "".join(f' <a class="rb-raw" href="{_escape(a.path)}">raw</a>' for a in provenance.artifacts)
     word = "random weights" if weights else provenance.where
-    return f'<span class="rb-origin" title="{html.escape(tip)}">{word}</span>{links}'
+    return f'<span class="rb-origin" data-record="{_escape(name)}" title="{tip}">{word}</span>{links}'
 
 
 def table(rows: Iterable[Mapping[str, object]], caption: str = "", numeric: Sequence[str] = ()) -> Html:
-    """Render rows as a table; the keys of the first row are the headings. Values are escaped unless `Html`."""
+    """Render rows as a table; the keys of the first row are the headings. Values are escaped unless `Html`.
+
+    Rows whose keys are blank are facts: name and value, without a line of headings.
+    """
     listed = list(rows)
     if not listed:
         return Html("<p class='rb-empty'>nothing to show</p>", "nothing to show")
     heads = list(listed[0])
-    head = "".join(f"<th>{html.escape(h)}</th>" for h in heads)
-    body = "".join("<tr>" + "".join(_cell(row.get(h, ""), h in numeric) for h in heads) + "</tr>" for row in listed)
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    facts = not any(head.strip() for head in heads)
+    body = "".join(
+        "<tr>" + "".join(_cell(row.get(h, ""), h, h in numeric, facts and h == heads[0]) for h in heads) + "</tr>"
+        for row in listed
+    )
     text = "\n".join(" | ".join(_plain(row.get(h, "")) for h in heads) for row in [{h: h for h in heads}, *listed])
-    markup = f'{STYLE}<table class="rb-table">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return Html(markup, text)
+    return Html(_table("rb-facts" if facts else "", caption, [] if facts else heads, body, numeric), text)
 
 
 def checks(records: Iterable[Check], caption: str = "") -> Html:
-    """Render checks with expectation, observation and what to do; failures first."""
+    """Render checks with expectation and observation, failures first; below each that is not green, what to do."""
     order = {"fail": 0, "warn": 1, "skip": 2, "pass": 3}
-    rows = [
-        {
-            "": Html(badge(check.status), check.status),
-            "Check": Html(f"{html.escape(check.title or check.name)}<br><code>{check.name}</code>", check.name),
-            "Expected": check.expected,
-            "Observed": Html(f"{html.escape(check.observed)} {origin(check.provenance)}", check.observed),
-            "What to do": Html(_fix(check), check.fix),
-        }
-        for check in sorted(records, key=lambda check: order[check.status])
-    ]
-    return table(rows, caption)
+    listed = sorted(records, key=lambda check: order[check.status])
+    if not listed:
+        return Html("<p class='rb-empty'>no checks</p>", "no checks")
+    body = "".join(_check_rows(check) for check in listed)
+    text = "\n".join(f"{c.status} | {c.name} | {c.expected} | {c.observed} | {c.fix}" for c in listed)
+    return Html(_table("rb-checks rb-stack", caption, ["Verdict", "Check", "Expected", "Observed"], body), text)
 
 
 def measurements(records: Iterable[Measurement], caption: str = "") -> Html:
-    """Render measurements with unit, interval, repetitions and origin."""
+    """Render measurements with unit, interval, repetitions and origin; a column that would be empty is left out."""
     rows = [
         {
             "Measurement": m.title or m.name,
             "Conditions": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in m.conditions.items()),
-            "Value": Html(f"{number(m.value)} {html.escape(m.unit)} {origin(m.provenance)}", f"{m.value} {m.unit}"),
+            "Value": number(m.value),
+            "Unit": m.unit,
             "95 % interval": f"{number(m.interval[0])} … {number(m.interval[1])}" if m.interval else "",
+            "Baseline": "" if m.baseline is None else number(m.baseline),
             "n": str(m.n),
+            "Origin": Html(f"{origin(m.provenance, m.name)} {link(m.source)}".strip(), m.provenance.where),
         }
         for m in records
     ]
-    return table(rows, caption, numeric=("Value", "95 % interval", "n"))
+    used = [key for key in rows[0] if any(row[key] for row in rows)] if rows else []
+    shown = [{key: row[key] for key in used} for row in rows]
+    return table(shown, caption, numeric=("Value", "95 % interval", "Baseline", "n"))
 
 
 def changes(records: Iterable[Change], caption: str = "") -> Html:
@@ -160,27 +176,27 @@ def changes(records: Iterable[Change], caption: str = "") -> Html:
     parts = []
     for change in records:
         same = change.before == change.after
-        lines = (
-            f" {_escape(change.before)}"
-            if same
-            else f"<del>- {_escape(change.before)}</del><ins>+ {_escape(change.after)}</ins>"
-        )
+        lines = _lines("  ", change.before) if same else _diff(change)
+        status = "as it should be" if same else change.status
         parts.append(
-            f'<div class="rb-change"><strong>{_escape(change.title or change.name)}</strong> '
-            f'<code>{_escape(change.target)}</code> <span class="rb-badge rb-skip">{change.status}</span>'
+            f'<div class="rb-change"><p><strong>{_escape(change.title or change.name)}</strong> '
+            f'<code>{_escape(change.target)}</code> <span class="rb-badge rb-skip">{status}</span></p>'
             f'<pre class="rb-diff">{lines}</pre><p>{_escape(change.reason)} {link(change.source)}</p></div>'
         )
+    if not parts:
+        return Html("<p class='rb-empty'>no changes</p>", "no changes")
     title = f"<p><strong>{_escape(caption)}</strong></p>" if caption else ""
-    return Html(STYLE + title + "".join(parts) or "<p>no changes</p>", f"{len(parts)} changes")
+    return Html(STYLE + title + "".join(parts), f"{len(parts)} changes")
 
 
 def decision(record: Decision) -> Html:
     """Render a decision with its reason and the evidence that it cites."""
-    cited = ", ".join(f"<code>{_escape(name)}</code>" for name in record.evidence)
+    cited = ", ".join(f'<code class="rb-name" data-record="{_escape(n)}">{_escape(n)}</code>' for n in record.evidence)
     others = f"<p>Also considered: {_escape('; '.join(record.alternatives))}.</p>" if record.alternatives else ""
+    rests = f'<p class="rb-cited">Evidence: {cited}</p>' if cited else ""
     markup = (
         f'{STYLE}<aside class="rb-decision"><p><strong>Decision: {_escape(record.choice)}</strong></p>'
-        f"<p>{_escape(record.reason)}</p>{others}<p>Evidence: {cited}</p></aside>"
+        f"<p>{_escape(record.reason)}</p>{others}{rests}</aside>"
     )
     return Html(markup, f"Decision: {record.choice}")
 
@@ -230,14 +246,46 @@ def link(source: str) -> str:
     return f'<span class="rb-source">{_escape(source)}</span>'
 
 
-def _fix(check: Check) -> str:
-    text = _escape(check.fix).replace("\n", "<br>") if check.status in ("fail", "warn", "skip") else ""
-    return " ".join(part for part in (text, link(check.source)) if part)
+def _table(classes: str, caption: str, heads: Sequence[str], body: str, numeric: Sequence[str] = ()) -> str:
+    head = "".join(f'<th scope="col"{_number(h in numeric)}>{_escape(h)}</th>' for h in heads)
+    titles = f"<thead><tr>{head}</tr></thead>" if head else ""
+    title = f"<caption>{_escape(caption)}</caption>" if caption else ""
+    return f'{STYLE}<table class="{f"rb-table {classes}".strip()}">{title}{titles}<tbody>{body}</tbody></table>'
 
 
-def _cell(value: object, numeric: bool) -> str:
+def _check_rows(check: Check) -> str:
+    todo = check.fix if check.status != "pass" else ""
+    name = f'<code class="rb-name" data-record="{check.name}">{check.name}</code>'
+    opening = '<tr class="rb-open">' if todo else "<tr>"
+    row = (
+        f"{opening}<td>{badge(check.status)}</td>"
+        f"<td>{_escape(check.title)}{'<br>' if check.title else ''}{name}</td>"
+        f'<td data-label="Expected">{_escape(check.expected)} {link(check.source)}</td>'
+        f'<td data-label="Observed">{_escape(check.observed)} {origin(check.provenance, check.name)}</td></tr>'
+    )
+    remedy = _escape(todo).replace("\n", "<br>")
+    return row + (f'<tr class="rb-todo"><td></td><td colspan="3"><b>What to do</b> {remedy}</td></tr>' if todo else "")
+
+
+def _diff(change: Change) -> str:
+    # The line end lies inside: where a style sheet is not trusted, the two must not run together.
+    return f"<del>{_lines('- ', change.before)}\n</del><ins>{_lines('+ ', change.after)}</ins>"
+
+
+def _lines(mark: str, text: str) -> str:
+    return "\n".join(f"{mark}{_escape(line)}" for line in text.split("\n"))
+
+
+def _cell(value: object, label: str, numeric: bool, heading: bool) -> str:
     content = value.markup if isinstance(value, Html) else _escape(str(value))
-    return f'<td class="rb-number">{content}</td>' if numeric else f"<td>{content}</td>"
+    if heading:
+        return f'<th scope="row">{content}</th>'
+    named = f' data-label="{_escape(label)}"' if label.strip() else ""
+    return f"<td{named}{_number(numeric)}>{content}</td>"
+
+
+def _number(numeric: bool) -> str:
+    return ' class="rb-number"' if numeric else ""
 
 
 def _plain(value: object) -> str:

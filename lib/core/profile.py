@@ -29,6 +29,7 @@ class Cpu(Section):
     threads: int = Field(default=0, ge=0)
     numa_nodes: int = Field(default=0, ge=0)
     governor: str = Field(default="", description="cpufreq governor wanted for serving")
+    power_w: float = Field(default=0, ge=0, description="What it draws at full load, W; for the UPS's sum")
 
 
 class Memory(Section):
@@ -138,6 +139,7 @@ class Serving(Section):
     stop_timeout_s: float = Field(default=30, gt=0)
     extra_args: list[str] = Field(default=[], description="Further vLLM flags, one word an item")
     environment: dict[str, str] = {}
+    image: str = Field(default="vllm/vllm-openai:v0.33.0", description="Container image of the compose file")
 
 
 class Batching(Section):

@@ -15,7 +15,9 @@ from lib.core.chapter import Chapter
 def controls(chapter: Chapter) -> Any:
     """Return a profile picker with a run button and live gauges, or, headless, the profile as a table."""
     if chapter.headless:
-        return display.table([{"": "Profile", " ": f"{chapter.profile.name}: {chapter.profile.title}"}])
+        chosen = chapter.profile
+        rows = {"Profile": f"{chosen.name}: {chosen.title}", "Serves": chosen.models.served, "Mode": chapter.mode}
+        return display.table([{"": key, " ": value} for key, value in rows.items()])
     import ipywidgets as widgets
 
     picker = widgets.Dropdown(options=profiles.names(), value=chapter.profile.name, description="profile")

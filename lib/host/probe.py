@@ -8,10 +8,13 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from lib.core import paths
 from lib.core.errors import RunbookError
 
 Reason = Literal["", "missing", "forbidden", "timeout"]
@@ -59,12 +62,15 @@ class LiveHost:
     kind: Literal["live"] = "live"
 
     def run(self, *argv: str, timeout: float = 15) -> Output:
-        """Run a read-only command."""
+        """Run a read-only command. ``python`` is this Python with the runbook's own modules, wherever it runs."""
         search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-        program = shutil.which(argv[0], path=search)
+        program = sys.executable if argv[0] == "python" else shutil.which(argv[0], path=search)
         if program is None:
             return Output(None, reason="missing")
         environment = {**os.environ, "PATH": search, "LC_ALL": "C.UTF-8"}
+        if argv[0] == "python":
+            known = os.environ.get("PYTHONPATH")
+            environment["PYTHONPATH"] = f"{paths.ROOT}{os.pathsep}{known}" if known else str(paths.ROOT)
         try:
             done = subprocess.run(
                 [program, *argv[1:]],
@@ -104,7 +110,8 @@ class RecordedHost:
     """A machine replayed from a folder.
 
     `host.json` holds `kind` (captured or constructed), `about`, `sources` and optionally `extends`, the name of a
-    neighbouring recorded host that this one overlays. `files/` mirrors the machine's file tree. `nvml.json` is a
+    neighbouring recorded host that this one overlays, and then `without`, patterns of the other's files that this
+    machine does not have. `files/` mirrors the machine's file tree. `nvml.json` is a
     snapshot of NVML. `commands/*.txt` are transcripts: the first line is ``$ lspci -vvnn``, an optional second line
     ``# exit 1``, ``# missing`` or ``# forbidden``, the rest is what the command printed.
     A command that was not recorded counts as missing; a file likewise.
@@ -133,13 +140,17 @@ class RecordedHost:
         recorded = self.folder / "files" / path.lstrip("/")
         if recorded.is_file():
             return recorded.read_text()
-        return self._below.read(path) if self._below else None
+        return self._below.read(path) if self._below and not self._without(path) else None
 
     def glob(self, pattern: str) -> list[str]:
         """Return recorded paths that match, sorted."""
         root = self.folder / "files"
         own = {"/" + str(path.relative_to(root)) for path in root.glob(pattern.lstrip("/"))}
-        return sorted(own | set(self._below.glob(pattern) if self._below else ()))
+        below = self._below.glob(pattern) if self._below else []
+        return sorted(own.union(path for path in below if not self._without(path)))
+
+    def _without(self, path: str) -> bool:
+        return any(fnmatch(path, pattern) for pattern in self.about.get("without", []))
 
     def nvml(self) -> dict[str, Any] | None:
         """Return the recorded NVML snapshot."""

@@ -1,0 +1,1 @@
+"""The document: one self-contained HTML file, rendered from a run's folder and nothing else."""
