@@ -58,9 +58,8 @@ def on_disk(profile: Profile) -> display.Html:
     """Show what lies in the store and where it came from."""
     place = store.path(profile.models.store)
     rows = []
-    for name in catalogue.load():
-        known = fetch.installed(name, profile.models.store)
-        if known:
+    for name in fetch.present(profile.models.store):
+        if known := fetch.installed(name, profile.models.store):
             origin = ", ".join(f"{key} {value[:12]}" for key, value in known.origin.items() if key != "import")
             made = ", ".join(f"{key} {value}" for key, value in known.converter.items())
             row = {"Model": name, "GB": f"{known.size / 1e9:.2f}", "Files": str(len(known.files))}
@@ -160,7 +159,12 @@ def fit_figure(found: Sequence[Fit], profile: Profile) -> display.Figure:
     if profile.models.card_gib:
         figure.add_vline(x=profile.models.card_gib, line={"color": display.PALETTE[1], "width": 2})
     figure.update_layout(
-        barmode="stack", xaxis_title="GiB", yaxis_autorange="reversed", height=150 + 74 * len(found), bargap=0.35
+        barmode="stack",
+        legend_traceorder="normal",
+        xaxis_title="GiB",
+        yaxis_autorange="reversed",
+        height=150 + 74 * len(found),
+        bargap=0.35,
     )
     line = "dashed: vLLM's share of the card, solid: the card" if profile.models.card_gib else "dashed: free memory now"
     return display.figure(figure, f"Memory of each set of models; {line}")
@@ -215,13 +219,8 @@ def bring(chapter: Chapter) -> list[Change]:
 
 def _change(model: Model, profile: Profile, *, was_there: bool, brought: bool) -> Change:
     target = fetch.folder(model.name, profile.models.store)
-    size = f"{sizes.weight_bytes(model) / 1e9:.2f} GB of weights, checked"
-    after = f"{size}, from {_origin(model)}"
+    after = f"{sizes.weight_bytes(model) / 1e9:.2f} GB of weights, checked, from {_origin(model)}"
     done = "verified" if was_there else "applied"
-    seconds = planner.download_seconds(transfer_bytes(model), profile.line.download_mbit_s)
-    fast = planner.download_seconds(transfer_bytes(model), FAST_LINE_MBIT_S)
-    wait = f"{display.duration(seconds)} at {profile.line.download_mbit_s:g} Mbit/s"
-    carried = store.command("import", target, "FOLDER")
     return Change(
         name=f"models.fetch.{fetch.evidence_name(model.name)}",
         title=model.title,
@@ -229,12 +228,23 @@ def _change(model: Model, profile: Profile, *, was_there: bool, brought: bool) -
         target=paths.short(target),
         before=after if was_there else "not there",
         after=after,
-        reason="The weights must lie on this machine's disk: the engine is started offline."
-        if isinstance(model.source, Package)
-        else f"{wait}; fetched elsewhere and carried on a drive: {display.duration(fast)} at {FAST_LINE_MBIT_S} Mbit/s "
-        f"and then `{carried}`.",
+        reason=_ways(model, profile),
         command=store.command("fetch", target),
         undo=f"rm -r {paths.short(target)}",
+    )
+
+
+def _ways(model: Model, profile: Profile) -> str:
+    """Say how a model can come to the store, and how long each way takes."""
+    target = fetch.folder(model.name, profile.models.store)
+    size, line = transfer_bytes(model), profile.line.download_mbit_s
+    if isinstance(model.source, Package):
+        return "Small enough for every mode; the engine is started offline and needs it on the disk."
+    here, there = planner.download_seconds(size, line), planner.download_seconds(size, FAST_LINE_MBIT_S)
+    return (
+        f"Here, {display.duration(here)} at {line:g} Mbit/s: {store.command('fetch', target)}; or fetched elsewhere, "
+        f"{display.duration(there)} at {FAST_LINE_MBIT_S} Mbit/s, and carried on a drive: "
+        f"{store.command('import', target, 'FOLDER')}."
     )
 
 

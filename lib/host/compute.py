@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from statistics import mean, stdev
 
-from scipy import stats
+from scipy.special import stdtrit
 
 from lib.core.evidence import Check, Measurement
 from lib.core.profile import Profile
@@ -52,7 +52,7 @@ def _rate(kernel: Kernel, name: str, torch: str) -> Measurement:
 def _interval(values: list[float]) -> tuple[float, float] | None:
     if len(values) < 2:
         return None
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / math.sqrt(len(values))
     return round(mean(values) - half, 1), round(mean(values) + half, 1)
 
 

@@ -8,6 +8,7 @@ from lib.host.probe import Host
 
 SYSCTL = "/etc/sysctl.d/90-inference.conf"
 TMPFILES = "/etc/tmpfiles.d/90-inference.conf"
+SILENCED = "#90-inference# "  # tells our comments from the owner's own
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def sysctl(host: Host, key: str, before: int, after: int) -> Edit:
     """Return the edit of a kernel parameter; another file that sets it too is silenced, for the last one wins."""
     pattern = re.escape(key)
     rivals = [path for path in _sysctl_files(host) if re.search(rf"^\s*{pattern}\s*=", host.read(path) or "", re.M)]
-    silence = "".join(f"sudo sed -i 's/^ *{pattern} *=/# &/' {path}\n" for path in rivals)
-    restore = "".join(f"\nsudo sed -i 's/^# \\( *{pattern} *=\\)/\\1/' {path}" for path in rivals)
+    silence = "".join(f"sudo sed -i 's/^ *{pattern} *=/{SILENCED}&/' {path}\n" for path in rivals)
+    restore = "".join(f"\nsudo sed -i 's/^{SILENCED}//' {path}" for path in rivals)
     return Edit(
         target=SYSCTL,
         before=f"{key} = {before}" + "".join(f"  # {path}" for path in rivals),

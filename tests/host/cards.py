@@ -1,8 +1,8 @@
 """NVML for tests: a card as a fake library answers for it, and hosts with another snapshot."""
 
-from types import SimpleNamespace
 from typing import Any
 
+import pynvml
 from machines import Changed, owner
 
 from lib.host.probe import Output
@@ -36,14 +36,14 @@ class FakeNvml:
             "nvmlDeviceGetName": "NVIDIA RTX PRO 6000 Blackwell Workstation Edition",
             "nvmlDeviceGetUUID": "GPU-0b11d014-1685-04bd-26ed-5fc0bc1c44ae",
             "nvmlDeviceGetCudaComputeCapability": (12, 0),
-            "nvmlDeviceGetPciInfo": SimpleNamespace(busId=b"00000000:01:00.0", pciDeviceId=0x2BB110DE),
+            "nvmlDeviceGetPciInfo": pynvml.nvmlPciInfo_t(busId=b"00000000:01:00.0", pciDeviceId=0x2BB110DE),
             "nvmlDeviceGetCurrPcieLinkGeneration": 1,
             "nvmlDeviceGetMaxPcieLinkGeneration": 5,
             "nvmlDeviceGetCurrPcieLinkWidth": 16,
             "nvmlDeviceGetMaxPcieLinkWidth": 16,
             "nvmlDeviceGetPcieReplayCounter": 0,
-            "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=97887 * MIB, used=2 * MIB + 5),
-            "nvmlDeviceGetBAR1MemoryInfo": SimpleNamespace(bar1Total=131072 * MIB),
+            "nvmlDeviceGetMemoryInfo": pynvml.c_nvmlMemory_t(total=97887 * MIB, used=2 * MIB + 5),
+            "nvmlDeviceGetBAR1MemoryInfo": pynvml.c_nvmlBAR1Memory_t(bar1Total=131072 * MIB),
             "nvmlDeviceGetEccMode": [1, 0],
             "nvmlDeviceGetTotalEccErrors": 7,
             "nvmlDeviceGetRemappedRows": (0, 1, 0, 0),

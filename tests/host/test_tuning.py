@@ -228,11 +228,11 @@ def test_the_word_in_brackets(words: list[str], data: st.DataObject) -> None:
     assert tuning_memory.selected(" ".join(words)) == ""
 
 
-# The commands are run for real below, on a copy of the files they name, with harmless stand-ins for what acts on a host.
+# The commands are run for real below, on a copy of the files they name; what acts on a host has a harmless stand-in.
 STANDINS = ("sysctl", "systemctl", "systemd-tmpfiles", "update-initramfs", "nvidia-smi")
 STUBBORN: dict[str, str | None] = {
     PAGES: "52429\n",
-    "/etc/sysctl.conf": "# first\nvm.nr_hugepages = 52429\nkernel.sysrq=1\n",
+    "/etc/sysctl.conf": "# vm.nr_hugepages = 5000\nvm.nr_hugepages = 52429\nkernel.sysrq=1\n",
     "/etc/sysctl.d/70-old.conf": "  vm.swappiness=90\nvm.nr_hugepages_policy = 1\n",
     tuning_memory.THP: "[always] madvise never\n",
     "/sys/module/pcie_aspm/parameters/policy": "default performance [powersave]\n",
@@ -282,8 +282,8 @@ def test_the_commands_do_what_the_plan_says_and_their_undo_takes_it_back(root: P
         shell(change.command, root)
         assert change.after in (root / change.target.lstrip("/")).read_text().replace(str(root), ""), change.name
     after = tree(root)
-    assert "# vm.nr_hugepages = 52429\n" in after["etc/sysctl.conf"]
-    assert "# " in after["etc/sysctl.d/70-old.conf"].splitlines()[0]
+    assert "\n#90-inference# vm.nr_hugepages = 52429\n" in after["etc/sysctl.conf"]
+    assert after["etc/sysctl.d/70-old.conf"].startswith("#90-inference#   vm.swappiness=90")
     assert after["etc/sysctl.d/70-old.conf"].splitlines()[1] == "vm.nr_hugepages_policy = 1", "another parameter stays"
     for change in reversed(planned.values()):
         shell(change.undo, root)
