@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from lib.core import notebook, paths, profile
 from lib.core.chapter import MODES, Mode
@@ -33,6 +33,7 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: --set batching.repeats=5")
 ]
 RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of runs.")]
+StoreOption = Annotated[str | None, typer.Option(help="Folder of models; default: the profile's.")]
 RecordedOption = Annotated[Path | None, typer.Option("--host", help="A recorded host instead of this machine.")]
 
 
@@ -114,6 +115,65 @@ def host_capture(folder: Annotated[Path, typer.Argument(help="A new folder for t
         typer.echo(line)
 
 
+@models_app.command("list")
+def models_list(profile_name: ProfileOption = "embedded", store: StoreOption = None) -> None:
+    """List the catalogue: weights, what a token costs in the KV cache, and what is in the store."""
+    from lib.engine import catalogue, fetch, sizes
+
+    there = fetch.present(_store(profile_name, store))
+    table = Table(
+        Column("model", no_wrap=True), "task", "format", "weights", "KV cache a token", "in the store", box=None
+    )
+    for name, model in catalogue.load().items():
+        weights = f"{sizes.weight_bytes(model) / 2**30:.2f} GiB"
+        token = f"{sizes.kv_token_bytes(model) / 1024:.0f} KiB" if model.task == "chat" else ""
+        table.add_row(name, model.task, model.format, weights, token, "yes" if name in there else "")
+    Console(soft_wrap=True).print(table)
+
+
+@models_app.command("fetch")
+def models_fetch(
+    name: Annotated[str, typer.Argument(help="A model of the catalogue; none: all of the profile's.")] = "",
+    profile_name: ProfileOption = "embedded",
+    store: StoreOption = None,
+) -> None:
+    """Fetch models, verified by checksum; what is there and whole stays, what was cut short goes on."""
+    from lib.engine import fetch
+
+    chosen = profile.load(profile_name).models
+    for wanted in [name] if name else [chosen.served, *chosen.others]:
+        folder = fetch.ensure(wanted, _store(profile_name, store), repair=True, report=typer.echo)
+        typer.echo(f"{wanted} is in {paths.short(folder)}")
+
+
+@models_app.command("import")
+def models_import(
+    name: Annotated[str, typer.Argument(help="A model of the catalogue.")],
+    folder: Annotated[Path, typer.Argument(help="Where it lies, on a disk that was carried here for instance.")],
+    profile_name: ProfileOption = "embedded",
+    store: StoreOption = None,
+) -> None:
+    """Copy a model from a folder into the store and verify it."""
+    from lib.engine import fetch
+
+    typer.echo(paths.short(fetch.import_from(name, folder, _store(profile_name, store), report=typer.echo)))
+
+
+@models_app.command("verify")
+def models_verify(
+    name: Annotated[str, typer.Argument(help="A model of the store; none: all that are there.")] = "",
+    profile_name: ProfileOption = "embedded",
+    store: StoreOption = None,
+) -> None:
+    """Read every byte of models in the store and compare with what was recorded."""
+    from lib.engine import fetch
+
+    place = _store(profile_name, store)
+    found = [fetch.verify(wanted, place) for wanted in ([name] if name else fetch.present(place))]
+    _print_checks(found)
+    raise typer.Exit(Exit.FAILED if count(found)["fail"] else Exit.GREEN)
+
+
 def main() -> None:
     """Run the command line; every known error becomes its message and exit code."""
     try:
@@ -130,6 +190,10 @@ def main() -> None:
             RunbookError(f"{os.strerror(error.errno)}", where=where, fix="df -h . ; then run the same command again"),
             Exit.BAD_INPUT,
         )
+
+
+def _store(profile_name: str, store: str | None) -> str:
+    return store or profile.load(profile_name).models.store
 
 
 def _fail(error: RunbookError, code: Exit) -> NoReturn:

@@ -40,6 +40,7 @@ def rows(records: Sequence[AnyRecord], files: Sequence[RawFile]) -> list[Row]:
 
 def usual(records: Sequence[AnyRecord]) -> Usual:
     """Return the most frequent machine and engine."""
-    hosts = Counter(record.provenance.host for record in records)
-    engines = Counter(record.provenance.engine for record in records)
+    ours = [record.provenance for record in records if record.provenance.where != "cited"]
+    hosts = Counter(provenance.host for provenance in ours)
+    engines = Counter(provenance.engine for provenance in ours)
     return Usual(*(counter.most_common(1)[0][0] if counter else "" for counter in (hosts, engines)))

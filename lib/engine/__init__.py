@@ -1,0 +1,1 @@
+"""The engine: which models, how they are fetched, started, watched and measured."""
