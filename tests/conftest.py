@@ -7,6 +7,11 @@ from typing import Any
 
 import nbformat
 import pytest
+from hypothesis import settings
+
+# A shared machine pauses at times; a slow example is no failure.
+settings.register_profile("runbook", deadline=None)
+settings.load_profile("runbook")
 
 PARAMETERS = 'profile = "embedded"\nmode = "plan"\nrun = ""\noverrides = {}'
 OPEN = "from lib.core.chapter import open_chapter\nfrom lib.core.evidence import Check, Measurement\n"

@@ -51,10 +51,14 @@ def commands(planned: Sequence[Change]) -> display.Html:
     """Show the commands of every planned change, and those that take it back."""
     if not planned:
         return display.Html("<p class='rb-empty'>no commands: nothing is planned</p>", "no commands")
-    scripts = [f"# {change.title}\n{change.command}\n# way back\n{change.undo}" for change in planned]
-    # A line a step; the shell reads on after && as well.
-    text = "\n\n".join(script.replace(" && ", " &&\n  ") for script in scripts)
+    # The way back is a comment: the whole block may be pasted.
+    scripts = [f"# {change.title}\n{change.command}\n# way back:\n{_comment(change.undo)}" for change in planned]
+    text = "\n\n".join(scripts)
     return display.Html(f'<pre class="rb-diff">{html.escape(text)}</pre>', text)
+
+
+def _comment(text: str) -> str:
+    return "\n".join(f"# {line}" for line in text.splitlines())
 
 
 def unchanged(found: Sequence[Check], planned: Sequence[Change]) -> list[Check]:

@@ -13,7 +13,7 @@ from lib.host.probe import Host
 from lib.host.torch_probe import BOUND_SOURCE, Facts, Kernel
 
 ARCH_SOURCE = "https://docs.nvidia.com/cuda/blackwell-compatibility-guide"
-REINSTALL = "python -m pip install --no-deps -r runbook/locks/cuda.txt  (the lock's torch is built for CUDA 13)"
+REINSTALL = "make setup HARDWARE=cuda  (the packages of runbook/locks/cuda.txt: torch built for CUDA 13)"
 
 
 def device(profile: Profile) -> torch_probe.Device:
@@ -97,7 +97,7 @@ def _kernel(facts: Facts) -> Check:
 
 
 def _cpu_kernel(facts: Facts) -> Check:
-    fix = "repeat it by hand: python -m lib.host.torch_probe cpu; then reinstall torch: see runbook/locks/cpu.txt"
+    fix = "repeat it by hand: python -m lib.host.torch_probe cpu; then set torch up again: make setup HARDWARE=cpu"
     return _products("driver.cpu_kernel", "Products really computed on the processor", facts, fix)
 
 
