@@ -23,8 +23,8 @@ def chapter_digest(source: Source, profile: Profile, mode: str, needs: Mapping[s
     needs : mapping of str to str
         Digest of each chapter that this one needs.
     """
-    cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in source.node.cells]
-    code = "\n".join(cell.source for cell in source.node.cells if cell.cell_type == "code")
+    cells = [(cell.kind, cell.source, cell.tags) for cell in source.cells]
+    code = "\n".join(cell.source for cell in source.cells if cell.kind == "code")
     return fingerprint.digest(
         {
             "cells": cells,

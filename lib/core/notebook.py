@@ -1,11 +1,10 @@
 """Chapter notebooks as files: their metadata, their parameters cell, their place in the graph."""
 
+import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import nbformat
-from papermill.inspection import inspect_notebook
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lib.core import paths
@@ -27,6 +26,16 @@ class Metadata(BaseModel):
     last: bool = Field(default=False, description="Runs after all others, whatever became of them")
 
 
+class Cell(NamedTuple):
+    """One cell: what a digest and a reader need of it."""
+
+    kind: str
+    source: str
+    tags: tuple[str, ...]
+    id: str
+    executed: bool
+
+
 class Source:
     """One chapter notebook on disk."""
 
@@ -36,20 +45,35 @@ class Source:
         self.id = path.stem.split("_", 1)[0]
 
     @cached_property
-    def node(self) -> Any:
-        """The parsed notebook."""
+    def _content(self) -> dict[str, Any]:
+        """The JSON, read plainly: every chapter's kernel does so, and nbformat alone takes a second to load."""
         try:
-            return nbformat.read(self.path, as_version=4)
-        except (nbformat.reader.NotJSONError, UnicodeDecodeError) as error:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            return {"metadata": content["metadata"], "cells": content["cells"]}
+        except (ValueError, KeyError, TypeError) as error:
             raise RunbookError(
                 "not a notebook", where=paths.short(self.path), fix=f"git checkout -- {paths.short(self.path)}"
             ) from error
 
     @cached_property
+    def cells(self) -> list[Cell]:
+        """The cells in order."""
+        return [
+            Cell(
+                kind=cell["cell_type"],
+                source="".join(cell["source"]),  # a text, or a list of lines
+                tags=tuple(cell.get("metadata", {}).get("tags", ())),
+                id=cell.get("id", ""),
+                executed=bool(cell.get("outputs") or cell.get("execution_count")),
+            )
+            for cell in self._content["cells"]
+        ]
+
+    @cached_property
     def metadata(self) -> Metadata:
         """The chapter's own metadata, validated."""
         try:
-            return Metadata.model_validate(self.node.metadata.get("runbook", {}))
+            return Metadata.model_validate(self._content["metadata"].get("runbook", {}))
         except ValidationError as error:
             detail = error.errors()[0]
             raise RunbookError(
@@ -60,21 +84,22 @@ class Source:
     @cached_property
     def title(self) -> str:
         """The first heading."""
-        for cell in self.node.cells:
-            if cell.cell_type == "markdown" and cell.source.startswith("# "):
-                return str(cell.source.splitlines()[0][2:].strip())
+        for cell in self.cells:
+            if cell.kind == "markdown" and cell.source.startswith("# "):
+                return cell.source.splitlines()[0][2:].strip()
         return self.stem
 
     @cached_property
     def summary(self) -> str:
         """The paragraph below the title: what the owner gets."""
-        blocks = str(self.node.cells[0].source).split("\n\n") if self.node.cells else []
+        blocks = self.cells[0].source.split("\n\n") if self.cells else []
         return blocks[1].strip() if len(blocks) > 1 else ""
 
     def check_parameters(self) -> None:
         """Raise `RunbookError` unless there is a `parameters` cell that declares every required parameter."""
-        tagged = [cell for cell in self.node.cells if "parameters" in cell.metadata.get("tags", [])]
-        if not tagged:
+        from papermill.inspection import inspect_notebook
+
+        if not any("parameters" in cell.tags for cell in self.cells):
             raise RunbookError(
                 "the notebook has no cell tagged 'parameters'",
                 where=paths.short(self.path),

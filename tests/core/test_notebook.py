@@ -36,9 +36,18 @@ def test_unknown_metadata_is_named(make_chapter: MakeChapter) -> None:
 
 
 def test_a_file_that_is_no_notebook_is_named(tmp_path: Path) -> None:
-    (tmp_path / "05_bad.ipynb").write_text("not json")
-    with pytest.raises(RunbookError, match="not a notebook"):
-        _ = notebook.Source(tmp_path / "05_bad.ipynb").node
+    for text in ("not json", "[]", "{}", '{"cells": []}'):
+        (tmp_path / "05_bad.ipynb").write_text(text)
+        with pytest.raises(RunbookError, match="not a notebook"):
+            _ = notebook.Source(tmp_path / "05_bad.ipynb").cells
+
+
+def test_lines_of_a_cell_may_be_a_list(tmp_path: Path) -> None:
+    (tmp_path / "05_x.ipynb").write_text(
+        '{"metadata": {}, "cells": [{"cell_type": "markdown", "metadata": {}, "source": ["# T\\n", "\\n", "Sum."]}]}'
+    )
+    source = notebook.Source(tmp_path / "05_x.ipynb")
+    assert (source.title, source.summary) == ("T", "Sum.")
 
 
 def test_find_names_the_nearest(make_chapter: MakeChapter) -> None:

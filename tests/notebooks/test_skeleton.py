@@ -27,8 +27,8 @@ def test_the_graph_holds_together() -> None:
 def test_sections_stand_in_order(source: Source) -> None:
     headings = [
         line[3:]
-        for cell in source.node.cells
-        if cell.cell_type == "markdown"
+        for cell in source.cells
+        if cell.kind == "markdown"
         for line in cell.source.splitlines()
         if line.startswith("## ")
     ]
@@ -37,19 +37,19 @@ def test_sections_stand_in_order(source: Source) -> None:
 
 @chapters
 def test_opening(source: Source) -> None:
-    first = source.node.cells[0]
-    assert first.cell_type == "markdown"
+    first = source.cells[0]
+    assert first.kind == "markdown"
     assert source.title
     assert len(source.summary) > 80, "one paragraph says what the owner gets"
     assert source.metadata.minutes > 0
     source.check_parameters()
-    assert "chapter.header()" in source.node.cells[2].source
+    assert "chapter.header()" in source.cells[2].source
 
 
 @chapters
 def test_cells_are_thin_and_hold_no_logic(source: Source) -> None:
-    for cell in source.node.cells:
-        if cell.cell_type != "code":
+    for cell in source.cells:
+        if cell.kind != "code":
             continue
         assert len(cell.source.splitlines()) <= LONGEST_CELL, cell.id
         tree = ast.parse(cell.source)
@@ -59,8 +59,8 @@ def test_cells_are_thin_and_hold_no_logic(source: Source) -> None:
 
 @chapters
 def test_no_outputs_and_readable_unique_ids(source: Source) -> None:
-    ids = [cell.id for cell in source.node.cells]
+    ids = [cell.id for cell in source.cells]
     assert len(ids) == len(set(ids))
     assert all(re.fullmatch(r"[a-z][a-z0-9-]{1,40}", cell_id) for cell_id in ids), ids
-    code = [cell for cell in source.node.cells if cell.cell_type == "code"]
-    assert not [cell.id for cell in code if cell.outputs or cell.execution_count]
+    code = [cell for cell in source.cells if cell.kind == "code"]
+    assert not [cell.id for cell in code if cell.executed]
