@@ -4,11 +4,17 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from lib.chapters import serving
 from lib.core import display
-from lib.core.evidence import Decision, Measurement
+from lib.core.chapter import Chapter
+from lib.core.errors import RunbookError
+from lib.core.evidence import Check, Decision, Measurement
 from lib.core.profile import Batching
-from lib.engine import bench
-from lib.engine.bench import Result
+from lib.engine import bench, command
+from lib.engine.bench import Result, Target
+from lib.engine.server import Server
+
+NOTHING = display.Html("<p>Nothing was measured: see the failed check above.</p>", "nothing was measured")
 
 
 def plan(load: Batching) -> display.Html:
@@ -26,9 +32,56 @@ def plan(load: Batching) -> display.Html:
     return display.table(rows, "Operating points", numeric=list(rows[0]))
 
 
-def throughput_figure(found: Sequence[Measurement]) -> display.Figure:
+def measure(chapter: Chapter, engine: Server | None, gate: Sequence[Check]) -> list[Result]:
+    """Measure every operating point; nothing is measured where the engine answers wrong (the gate failed).
+
+    A client that fails becomes a failed check `batching.completed`.
+    """
+    if engine is None or any(check.status == "fail" for check in gate):
+        return []
+    target = Target(engine.url, engine.model.name, engine.folder)
+    folder = chapter.artifact("load/plan.json").parent
+    show = serving.progress(chapter)
+    try:
+        with chapter.engine_time("load"):
+            return bench.run(
+                target,
+                chapter.profile.batching,
+                folder,
+                command.inherited() | command.caches() | command.environment(chapter.profile),
+                lambda label: show(f"measured {label}", 0),
+            )
+    except RunbookError as error:
+        chapter.record(_failed(error), artifacts=sorted(folder.iterdir()))
+        return []
+
+
+def record(chapter: Chapter, results: Sequence[Result]) -> list[Measurement]:
+    """Record the measurements of every point, each with the raw files that it was computed from."""
+    return [
+        written
+        for result in results
+        for written in chapter.record(
+            *bench.measurements(result),
+            artifacts=result.files,
+            model=chapter.profile.models.served,
+            weights=serving.weights(chapter),
+        )
+    ]
+
+
+def verify(chapter: Chapter, results: Sequence[Result]) -> list[Check]:
+    """Record whether every request was answered in full, and where the limits hold; show what was recorded."""
+    if results:
+        chapter.record(*bench.checks(results, chapter.profile.batching), model=chapter.profile.models.served)
+    return [check for check in chapter.checks("batching.") if check.name != "batching.smoke"]
+
+
+def throughput_figure(found: Sequence[Measurement]) -> display.Figure | display.Html:
     """Draw output throughput against concurrency, with intervals and what no gain from batching would look like."""
     series = _series(found, "batching.output_throughput")
+    if not series:
+        return NOTHING
     alone = series[0]
     at = [m.conditions["concurrency"] for m in series]
     figure = go.Figure()
@@ -48,8 +101,10 @@ def throughput_figure(found: Sequence[Measurement]) -> display.Figure:
     return display.figure(figure, "Output throughput against concurrency; bars are 95 % intervals over repeats")
 
 
-def latency_figure(found: Sequence[Measurement], load: Batching) -> display.Figure:
+def latency_figure(found: Sequence[Measurement], load: Batching) -> display.Figure | display.Html:
     """Draw TTFT and TPOT against concurrency, each relative to the owner's limit for it."""
+    if not found:
+        return NOTHING
     figure = go.Figure()
     for name, title, limit in (
         ("batching.ttft_ms", "TTFT, median", load.ttft_limit_ms),
@@ -77,11 +132,20 @@ def latency_figure(found: Sequence[Measurement], load: Batching) -> display.Figu
     )
 
 
-def decide(results: Sequence[Result], found: Sequence[Measurement], load: Batching) -> Decision:
+def decide(
+    results: Sequence[Result], found: Sequence[Measurement], load: Batching, recorded: Sequence[str] = ()
+) -> Decision:
     """Choose the concurrency with the most output among those that hold the limits; a tie goes to the smaller one."""
     cited = ["batching.output_throughput", "batching.ttft_ms", "batching.tpot_ms", "batching.limits"]
     throughput = {m.conditions["concurrency"]: m for m in _series(found, "batching.output_throughput")}
     holding = [throughput[r.point.concurrency] for r in results if bench.within_limits(r, load)]
+    if not results:
+        return Decision(
+            name="batching.concurrency",
+            choice="Nothing is decided",
+            reason="Nothing was measured: no speed is reported for an engine that does not start or answers wrong.",
+            evidence=[name for name in ("serving.start", "batching.smoke", "batching.completed") if name in recorded],
+        )
     others = [f"concurrency {c}: {display.number(m.value)} tok/s" for c, m in throughput.items()]
     if not holding:
         return Decision(
@@ -103,6 +167,17 @@ def decide(results: Sequence[Result], found: Sequence[Measurement], load: Batchi
         ),
         evidence=cited,
         alternatives=others,
+    )
+
+
+def _failed(error: RunbookError) -> Check:
+    return Check(
+        name="batching.completed",
+        title="Every request of the load was answered in full",
+        status="fail",
+        expected="the load runs to its end",
+        observed=error.what,
+        fix=f"read {error.where} and the engine's log in the raw files",
     )
 
 

@@ -1,6 +1,7 @@
 """How findings look, in JupyterLab and in the document: the same small set of tables, badges and figures."""
 
 import html
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -74,15 +75,16 @@ class Figure:
         self.figure, self.caption = figure, caption
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        bundle = dict(self.figure._repr_mimebundle_())
-        return {self.MIME: bundle[self.MIME], "text/plain": f"Figure: {self.caption}"}
+        # Not plotly's own bundle: it loads plotly's renderers, and with them nbformat, a second for every chapter.
+        drawing = json.loads(self.figure.to_json())
+        return {self.MIME: drawing, "text/plain": f"Figure: {self.caption}"}
 
     def __repr__(self) -> str:
         return f"Figure: {self.caption}"
 
 
 def setup() -> None:
-    """Set the house's plotly theme and keep figures as data."""
+    """Set the house's plotly theme."""
     template = go.layout.Template(pio.templates["plotly_white"])
     template.layout.colorway = PALETTE
     template.data.heatmap = [go.Heatmap(colorscale=BLUES)]
@@ -91,7 +93,6 @@ def setup() -> None:
     template.layout.legend = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
     pio.templates["runbook"] = template
     pio.templates.default = "runbook"
-    pio.renderers.default = "plotly_mimetype"
 
 
 def show(*items: object) -> None:

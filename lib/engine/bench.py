@@ -22,6 +22,8 @@ from lib.engine.process import Guarded
 
 POLL_S = 0.25
 LIMIT_S = 3600
+# With fewer requests a repeat, a 95th percentile is just the slowest one.
+TAIL_NEEDS = 20
 OnPoint = Callable[[str], None]
 # Measurement: its name, title, key in vLLM's JSON, unit.
 METRICS = (
@@ -114,6 +116,8 @@ def measurements(result: Result) -> list[Measurement]:
     """Return a point's measurements: mean over repeats with the 95 % interval."""
     found = []
     for name, title, key, unit in METRICS:
+        if key.startswith("p95") and min(run["completed"] for run in result.runs) < TAIL_NEEDS:
+            continue
         value = stats.estimate([float(run[key]) for run in result.runs])
         found.append(
             Measurement(
@@ -122,7 +126,8 @@ def measurements(result: Result) -> list[Measurement]:
                 value=round(value.mean, 3),
                 unit=unit,
                 n=value.n,
-                interval=(round(value.low, 3), round(value.high, 3)),
+                # None of these can be negative: what lies below zero is no part of the interval.
+                interval=(round(max(value.low, 0), 3), round(value.high, 3)),
                 method=f"vLLM's benchmark client, warmed up; {stats.METHOD.format(n=value.n)}",
                 conditions=result.point.conditions,
                 provenance=Provenance(command=result.command),
