@@ -32,7 +32,7 @@ ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="A profile o
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: --set batching.repeats=5")
 ]
-RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of runs.")]
+RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of runs.", show_default="runbook/runs")]
 StoreOption = Annotated[str | None, typer.Option(help="Folder of models; default: the profile's.")]
 RecordedOption = Annotated[Path | None, typer.Option("--host", help="A recorded host instead of this machine.")]
 

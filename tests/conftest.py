@@ -18,6 +18,18 @@ OPEN = "from lib.core.chapter import open_chapter\nfrom lib.core.evidence import
 MakeChapter = Callable[..., Path]
 
 
+SLOW = ("browser", "engine", "end_to_end")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run fast tests first: a mistake shows within seconds, before any browser, engine or whole run starts."""
+    items.sort(
+        key=lambda item: max(
+            (SLOW.index(mark.name) + 1 for mark in item.iter_markers() if mark.name in SLOW), default=0
+        )
+    )
+
+
 @pytest.fixture(autouse=True)
 def _no_recorded_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNBOOK_HOST", raising=False)

@@ -12,7 +12,8 @@ from report.sample_run import build
 
 from lib.report.render import render
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
 @dataclass
