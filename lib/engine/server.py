@@ -205,7 +205,7 @@ def fits(profile: Profile) -> None:
     if not snapshot or not snapshot["cards"]:
         raise StartError(
             f"profile {profile.name} wants a CUDA GPU, and this machine has no NVIDIA driver with a card",
-            where="serving",
+            where=f"profile {profile.name}, hardware: cuda",
             fix="run it on the GPU server, or choose a profile for this machine: --profile embedded",
         )
     if command.launcher()[-1] != "serve":

@@ -44,10 +44,10 @@ def result(concurrency: int, throughput: list[float], ttft: float = 50, tpot: fl
 def test_measurements_carry_interval_conditions_and_command() -> None:
     found = {m.name: m for m in bench.measurements(result(4, [100, 110, 120]))}
     throughput = found["batching.output_throughput"]
-    assert (throughput.value, throughput.n, throughput.unit) == (110, 3, "tok/s")
+    assert (throughput.value, throughput.n, throughput.unit) == (109.696, 3, "tok/s"), "the geometric mean"
     assert throughput.conditions == {"concurrency": 4, "input_tokens": 64, "output_tokens": 32}
     assert throughput.interval is not None
-    assert throughput.interval[0] < 110 < throughput.interval[1]
+    assert throughput.interval[0] < 109.696 < throughput.interval[1]
     assert throughput.provenance.command == "vllm bench serve"
 
 
