@@ -54,7 +54,8 @@ def launcher() -> list[str]:
         metadata.version("vllm")
     except metadata.PackageNotFoundError:
         return [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    return [str(Path(sys.executable).with_name("vllm")), "serve"]
+    script = Path(sys.executable).with_name("vllm")
+    return [str(script), "serve"] if script.is_file() else [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve"]
 
 
 def environment(profile: Profile) -> dict[str, str]:
