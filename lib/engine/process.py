@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,20 +45,20 @@ class Guarded:
 
     def __init__(self, argv: Sequence[str], log: Path, environment: Mapping[str, str], grace: float = 10) -> None:
         self.grace = grace
-        scratch = _scratch()
+        self._scratch = _scratch()
         read_end, write_end = os.pipe()
         try:
             with log.open("wb") as output:
                 self._guard = subprocess.Popen(
                     [
                         *(sys.executable, "-IS", guard.__file__),
-                        *("--pipe", str(read_end), "--scratch", str(scratch), "--"),
+                        *("--pipe", str(read_end), "--scratch", str(self._scratch), "--"),
                         *argv,
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env={**environment, "TMPDIR": str(scratch)},
+                    env={**environment, "TMPDIR": str(self._scratch)},
                     cwd=paths.ROOT,
                     pass_fds=(read_end,),
                     start_new_session=True,
@@ -111,6 +112,7 @@ class Guarded:
         except subprocess.TimeoutExpired:
             self._guard.kill()  # its keeper is told by the kernel and ends the tree
             self._guard.wait()
+        shutil.rmtree(self._scratch, ignore_errors=True)  # the guard's business, unless it never came to run
         return time.monotonic() - begun
 
 

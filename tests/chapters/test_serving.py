@@ -82,6 +82,17 @@ def test_random_weights_have_no_answers_to_check(tmp_path: Path) -> None:
     assert check.provenance.weights == "random"
 
 
+def test_random_weights_are_not_asked_for_structure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    green = Check(name="serving.any", status="pass")
+    monkeypatch.setattr(serving.kernels, "checks", lambda *_: [green])
+    for name in ("listening", "routes", "streaming"):
+        monkeypatch.setattr(serving.conformance, name, lambda _: green)
+    opened = chapter(tmp_path, serving__load_format="dummy")
+    running = engine(readback=lambda: None, libraries=list, routes=list)
+    found = {check.name: check.status for check in serving.verify(opened, running)}
+    assert found["serving.structured_output"] == found["serving.tool_calls"] == "skip"
+
+
 def test_wrong_answers_stop_the_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nonsense = client.Answer("potato", finish="stop")
     monkeypatch.setattr(client, "chat_all", lambda _url, bodies, _concurrency: [nonsense] * len(bodies))

@@ -10,8 +10,9 @@ import pytest
 from lib.chapters import batching
 from lib.core.errors import RunbookError
 from lib.core.profile import Batching
-from lib.engine import bench
+from lib.engine import bench, command
 from lib.engine.bench import Point, Result, Target
+from lib.engine.server import Server
 
 LOAD = Batching(
     concurrency=[1, 4],
@@ -139,3 +140,16 @@ def test_a_client_that_dies_is_one_error(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("lib.engine.bench.sys.executable", "/bin/false")
     with pytest.raises(RunbookError, match="stopped before c1-warm-up"):
         bench.run(Target("http://127.0.0.1:9", "x", tmp_path), LOAD, tmp_path / "bench", dict(os.environ))
+
+
+@pytest.mark.engine
+def test_a_real_load_is_answered_in_full_and_kept(engine: Server, tmp_path: Path) -> None:
+    load = Batching(concurrency=[2], input_tokens=32, output_tokens=8, prompts_per_slot=1, repeats=2)
+    told: list[str] = []
+    target = Target(engine.url, engine.model.name, engine.folder)
+    environment = command.inherited() | command.caches() | {"HF_HUB_OFFLINE": "1"}
+    results = bench.run(target, load, tmp_path / "load", environment, told.append)
+    assert told == ["c2-warm-up", "c2-r0", "c2-r1"]
+    assert next(check.status for check in bench.checks(results, load)) == "pass"
+    assert all(json.loads(file.read_text())["completed"] == 2 for file in results[0].files)
+    assert {m.unit for m in bench.measurements(results[0])} == {"tok/s", "ms"}

@@ -156,10 +156,16 @@ def test_stopping(stopped: Stopped, status: str) -> None:
 
 @pytest.mark.parametrize(
     ("addresses", "status"),
-    [([("127.0.0.1", 1), ("::1", 2)], "pass"), ([("127.0.0.1", 1), ("0.0.0.0", 2)], "fail"), ([], "fail")],
+    [
+        ([("127.0.0.1", 8000), ("::1", 2)], "pass"),
+        ([("127.0.0.1", 8000), ("0.0.0.0", 2)], "warn"),
+        ([("127.0.0.1", 1), ("0.0.0.0", 8000)], "fail"),
+        ([("0.0.0.0", 2)], "fail"),
+        ([], "fail"),
+    ],
 )
 def test_listening(addresses: list[tuple[str, int]], status: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conformance, "_listening", lambda _: addresses)
-    verdict = conformance.listening(SimpleNamespace(tree=lambda: [Identity(1, 1)]))  # type: ignore[arg-type]
+    verdict = conformance.listening(SimpleNamespace(port=8000, tree=lambda: [Identity(1, 1)]))  # type: ignore[arg-type]
     assert verdict.status == status
     assert ("0.0.0.0:2" in verdict.observed) is (("0.0.0.0", 2) in addresses)
