@@ -53,8 +53,7 @@ def start(chapter: Chapter) -> Server | None:
         with chapter.engine_time("start"):
             engine.start()
     except StartError as error:
-        log = [engine.log] if engine.log.exists() else []
-        chapter.record(_not_started(error), artifacts=log, command=engine.command, model=served.name)
+        chapter.record(_not_started(error), artifacts=_keep(engine.log), command=engine.command, model=served.name)
         return None
     chapter.record(
         Check(
@@ -201,7 +200,7 @@ def stop(chapter: Chapter, engine: Server | None) -> tuple[Check, ...]:
     with chapter.engine_time("stop"):
         stopped = engine.stop()
     verdict = conformance.stopping(stopped, engine.port, chapter.profile.serving.stop_timeout_s)
-    return chapter.record(verdict, artifacts=[engine.log], model=engine.model.name)
+    return chapter.record(verdict, artifacts=_keep(engine.log), model=engine.model.name)
 
 
 def decide(chapter: Chapter) -> Decision:
@@ -266,6 +265,14 @@ def _not_started(error: RunbookError) -> Check:
         observed=error.what,
         fix=f"{error.fix}\nwhere: {error.where}" if error.where else error.fix,
     )
+
+
+def _keep(log: Path) -> list[Path]:
+    """Make the engine's log a raw file that can travel: without the place where the repository lies."""
+    if not log.exists():
+        return []
+    log.write_text(paths.portable(log.read_text(errors="replace")))
+    return [log]
 
 
 def _no_weights(name: str, title: str, expected: str) -> Check:

@@ -19,3 +19,8 @@ def short(path: Path | str) -> str:
     """Show a path relative to the repository where it lies inside; documents travel, home folders do not."""
     resolved = Path(path).absolute()
     return str(resolved.relative_to(ROOT)) if resolved.is_relative_to(ROOT) else str(path)
+
+
+def portable(text: str) -> str:
+    """Take the repository's own place out of a text, so that a log can travel with the document."""
+    return text.replace(f"{ROOT}/", "")

@@ -243,6 +243,8 @@ def test_a_reused_chapter_and_a_resumed_run_are_marked(copied: Path, edit: Edit)
     edit(reuse)
     document = render(copied).read_text()
     assert "taken from an earlier run" in document
+    assert "1 of " in document
+    assert "unchanged and taken from earlier runs, where they took" in document
     assert "resumed 2 times" in document
 
 
