@@ -1,6 +1,7 @@
 """Shared by all tests: small chapters made on the spot, and a clean environment."""
 
 import json
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ MakeChapter = Callable[..., Path]
 
 
 SLOW = ("browser", "engine", "end_to_end")
+
+# Started in the background of a script, a process is born deaf to ctrl-C, and so are the runs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

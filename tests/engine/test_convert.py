@@ -142,10 +142,14 @@ def test_a_disk_that_fills_up_leaves_no_half_model(packaged: Path, monkeypatch: 
 
 
 def test_a_killed_conversion_leaves_no_half_model_and_the_next_one_works(packaged: Path) -> None:
+    def converting(child: psutil.Process) -> bool:
+        try:
+            return "lib.engine.convert" in " ".join(child.cmdline())
+        except psutil.Error:  # it ended while it was looked at
+            return False
+
     def kill_it() -> None:
-        while not (
-            children := [c for c in psutil.Process().children() if "lib.engine.convert" in " ".join(c.cmdline())]
-        ):
+        while not (children := [child for child in psutil.Process().children() if converting(child)]):
             time.sleep(0.05)
         os.kill(children[0].pid, signal.SIGKILL)
 
