@@ -235,9 +235,11 @@ def _merged(name: str, folder: Path, seen: list[str]) -> dict[str, Any]:
 
 
 def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """Lay `top` over `base`: sections merge, everything else (lists too) is replaced."""
-    merged = dict(base)
+    """Lay `top` over `base`: sections merge, the rest (lists too) is replaced, and null takes back what `base` says."""
+    merged = {key: value for key, value in base.items() if top.get(key, value) is not None}
     for key, value in top.items():
+        if value is None:
+            continue
         below = merged.get(key)
         merged[key] = _overlay(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged

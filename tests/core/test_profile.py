@@ -31,6 +31,13 @@ def test_a_profile_extends_another_section_by_section(folder: Path) -> None:
     assert child.batching.concurrency == [8], "a list is replaced, not appended to"
 
 
+def test_null_takes_back_what_the_base_says(folder: Path) -> None:
+    (folder / "child.yml").write_text("extends: base\nbatching: {repeats: null}\n")
+    assert profile.load("child", folder=folder).batching.repeats == 3, "the field's own default"
+    (folder / "grandchild.yml").write_text("extends: child\nbatching: null\n")
+    assert profile.load("grandchild", folder=folder).batching.concurrency == [1, 4, 16, 32]
+
+
 def test_an_override_wins(folder: Path) -> None:
     loaded = profile.load("base", {"batching.repeats": 9, "serving.port": 8000}, folder)
     assert (loaded.batching.repeats, loaded.serving.port) == (9, 8000)
