@@ -11,7 +11,7 @@ PY := .venv/bin/python
 SETUP := sh scripts/setup.sh
 # JupyterLab and IPython keep their files here, not in the home folder.
 JUPYTER := $(CURDIR)/.cache/jupyter
-IN_PROJECT := JUPYTER_CONFIG_DIR='$(JUPYTER)/config' JUPYTER_DATA_DIR='$(JUPYTER)/data' \
+IN_PROJECT := PYTHONPATH='$(CURDIR)' JUPYTER_CONFIG_DIR='$(JUPYTER)/config' JUPYTER_DATA_DIR='$(JUPYTER)/data' \
 	JUPYTER_RUNTIME_DIR='$(JUPYTER)/runtime' JUPYTERLAB_SETTINGS_DIR='$(JUPYTER)/settings' \
 	JUPYTERLAB_WORKSPACES_DIR='$(JUPYTER)/workspaces' IPYTHONDIR='$(JUPYTER)/ipython' npm_config_cache='$(JUPYTER)/npm'
 
