@@ -9,6 +9,7 @@ from lib.host.probe import Host
 SOURCE = "https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html"
 # Only the driver's own lines are asked for: a kernel log holds serial numbers and addresses that concern nobody.
 COMMANDS = (("journalctl", "-k", "-b", "--no-pager", "-o", "cat", "--grep=NVRM"), ("dmesg",))
+# Names as in NVIDIA's catalogue above and in open-gpu-kernel-modules, src/common/sdk/nvidia/inc/nverror.h.
 # Raised by what a program did (catalogue: restart the application); everything else means card, slot, power or driver.
 OF_PROGRAMS = {
     8: "the GPU stopped processing",
