@@ -20,11 +20,13 @@ OF_PROGRAMS = {
 }
 OF_THE_CARD = {
     48: "uncorrectable ECC error",
+    54: "auxiliary power is not connected to the card",
     62: "internal micro-controller halt",
     63: "row remapping recorded",
     64: "row remapping failed",
     74: "NVLink error",
     79: "the GPU has fallen off the bus",
+    92: "many single-bit ECC errors",
     94: "contained memory error",
     95: "uncontained memory error",
     109: "context switch timeout",
