@@ -166,6 +166,7 @@ def test_stopping(stopped: Stopped, status: str) -> None:
 )
 def test_listening(addresses: list[tuple[str, int]], status: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conformance, "_listening", lambda _: addresses)
-    verdict = conformance.listening(SimpleNamespace(port=8000, tree=lambda: [Identity(1, 1)]))  # type: ignore[arg-type]
+    engine: Any = SimpleNamespace(port=8000, tree=lambda: [Identity(1, 1)])
+    verdict = conformance.listening(engine)
     assert verdict.status == status
     assert ("0.0.0.0:2" in verdict.observed) is (("0.0.0.0", 2) in addresses)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy
@@ -131,9 +132,9 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_disk_that_fills_up_leaves_no_half_model(packaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = subprocess.run
 
-    def with_small_files(command: list[str], **options: object) -> object:
+    def with_small_files(command: list[str], **options: Any) -> object:
         limited = ["prlimit", "--fsize=100000", *command] if "lib.engine.convert" in command else command
-        return run(limited, **options)  # type: ignore[call-overload]
+        return run(limited, **options)
 
     monkeypatch.setattr(convert.subprocess, "run", with_small_files)
     with pytest.raises(RunbookError, match=r"the conversion of tiny\.gguf failed"):

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from served import LOGS, MODEL, MakeServer
 
 from lib.core import paths
 from lib.core import profile as profiles
+from lib.core.evidence import Check
 from lib.engine import catalogue, conformance, fetch, guard, kernels, server
 from lib.engine import log as logs
 from lib.engine.process import alive
@@ -183,8 +184,8 @@ def test_the_real_engine_writes_nothing_into_the_home_folder(engine: Server) -> 
 
 @pytest.mark.engine
 @pytest.mark.parametrize("check", [conformance.streaming, conformance.structured, conformance.listening])
-def test_the_real_engine_speaks_the_interface(engine: Server, check: object) -> None:
-    verdict = check(engine)  # type: ignore[operator]
+def test_the_real_engine_speaks_the_interface(engine: Server, check: Callable[[Server], Check]) -> None:
+    verdict = check(engine)
     assert verdict.status == "pass", verdict.observed
 
 
