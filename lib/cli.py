@@ -118,7 +118,7 @@ def host_capture(folder: Annotated[Path, typer.Argument(help="A new folder for t
 @models_app.command("list")
 def models_list(profile_name: ProfileOption = "embedded", store: StoreOption = None) -> None:
     """List the catalogue: weights, what a token costs in the KV cache, and what is in the store."""
-    from lib.engine import catalogue, fetch, sizes
+    from lib.engine.models import catalogue, fetch, sizes
 
     there = fetch.present(_store(profile_name, store))
     table = Table(
@@ -138,7 +138,7 @@ def models_fetch(
     store: StoreOption = None,
 ) -> None:
     """Fetch models, verified by checksum; what is there and whole stays, what was cut short goes on."""
-    from lib.engine import fetch
+    from lib.engine.models import fetch
 
     chosen = profile.load(profile_name).models
     for wanted in [name] if name else [chosen.served, *chosen.others]:
@@ -154,7 +154,7 @@ def models_import(
     store: StoreOption = None,
 ) -> None:
     """Copy a model from a folder into the store and verify it."""
-    from lib.engine import fetch
+    from lib.engine.models import fetch
 
     typer.echo(paths.short(fetch.import_from(name, folder, _store(profile_name, store), report=typer.echo)))
 
@@ -166,7 +166,7 @@ def models_verify(
     store: StoreOption = None,
 ) -> None:
     """Read every byte of models in the store and compare with what was recorded."""
-    from lib.engine import fetch
+    from lib.engine.models import fetch
 
     place = _store(profile_name, store)
     found = [fetch.verify(wanted, place) for wanted in ([name] if name else fetch.present(place))]

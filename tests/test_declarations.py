@@ -25,9 +25,9 @@ OWNERS = {"jupyterlab", "papermill", "nbconvert", "ipywidgets", "vllm", "nvidia-
 PYTHONS = ["3.11", "3.12", "3.13"]
 # Declared and never imported: what each is for.
 USED_WITHOUT_IMPORT = {
-    "accelerate": "transformers loads the GGUF weights with it (lib/engine/convert.py)",
+    "accelerate": "transformers loads the GGUF weights with it (lib/engine/models/convert.py)",
     "check-jsonschema": ".pre-commit-config.yaml",
-    "gguf": "transformers reads the GGUF file with it (lib/engine/convert.py)",
+    "gguf": "transformers reads the GGUF file with it (lib/engine/models/convert.py)",
     "ipykernel": "the kernel that the notebooks run in",
     "jupyterlab": "make lab",
     "mypy": "make lint",

@@ -10,9 +10,10 @@ from lib.core.chapter import Chapter
 from lib.core.errors import RunbookError
 from lib.core.evidence import Check, Decision, Measurement
 from lib.core.profile import Batching
-from lib.engine import bench, command
-from lib.engine.bench import Result, Target
-from lib.engine.server import Server
+from lib.engine.bench import sweep
+from lib.engine.bench.sweep import Result, Target
+from lib.engine.serve import command
+from lib.engine.serve.server import Server
 
 NOTHING = display.Html("<p>Nothing was measured: see the failed check above.</p>", "nothing was measured")
 
@@ -27,7 +28,7 @@ def plan(load: Batching) -> display.Html:
             "Warm-up requests": load.warmup_prompts * point.concurrency,
             "Counted requests": f"{load.repeats} × {load.prompts_per_slot * point.concurrency}",
         }
-        for point in bench.points(load)
+        for point in sweep.points(load)
     ]
     return display.table(rows, "Operating points", numeric=list(rows[0]))
 
@@ -44,7 +45,7 @@ def measure(chapter: Chapter, engine: Server | None, gate: Sequence[Check]) -> l
     show = serving.progress(chapter)
     try:
         with chapter.engine_time("load"):
-            return bench.run(
+            return sweep.run(
                 target,
                 chapter.profile.batching,
                 folder,
@@ -62,7 +63,7 @@ def record(chapter: Chapter, results: Sequence[Result]) -> list[Measurement]:
         written
         for result in results
         for written in chapter.record(
-            *bench.measurements(result),
+            *sweep.measurements(result),
             artifacts=result.files,
             model=chapter.profile.models.served,
             weights=serving.weights(chapter),
@@ -73,7 +74,7 @@ def record(chapter: Chapter, results: Sequence[Result]) -> list[Measurement]:
 def verify(chapter: Chapter, results: Sequence[Result]) -> list[Check]:
     """Record whether every request was answered in full, and where the limits hold; show what was recorded."""
     if results:
-        chapter.record(*bench.checks(results, chapter.profile.batching), model=chapter.profile.models.served)
+        chapter.record(*sweep.checks(results, chapter.profile.batching), model=chapter.profile.models.served)
     return [check for check in chapter.checks("batching.") if check.name != "batching.smoke"]
 
 
@@ -138,7 +139,7 @@ def decide(
     """Choose the concurrency with the most output among those that hold the limits; a tie goes to the smaller one."""
     cited = ["batching.output_throughput", "batching.ttft_ms", "batching.tpot_ms", "batching.limits"]
     throughput = {m.conditions["concurrency"]: m for m in _series(found, "batching.output_throughput")}
-    holding = [throughput[r.point.concurrency] for r in results if bench.within_limits(r, load)]
+    holding = [throughput[r.point.concurrency] for r in results if sweep.within_limits(r, load)]
     if not results:
         return Decision(
             name="batching.concurrency",

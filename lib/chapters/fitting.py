@@ -6,10 +6,10 @@ from lib.chapters import models
 from lib.core.chapter import Chapter
 from lib.core.evidence import Check, Decision, Measurement
 from lib.core.profile import Profile
-from lib.engine import catalogue, planner, sizes
-from lib.engine.catalogue import Model
-from lib.engine.planner import Fit
-from lib.engine.sizes import GIB
+from lib.engine.models import catalogue, planner, sizes
+from lib.engine.models.catalogue import Model
+from lib.engine.models.planner import Fit
+from lib.engine.models.sizes import GIB
 
 
 def checks(found: Sequence[Fit], profile: Profile) -> list[Check]:

@@ -10,10 +10,10 @@ from lib.core import display, paths
 from lib.core.chapter import Chapter
 from lib.core.evidence import Change, Check, Measurement
 from lib.core.profile import Profile
-from lib.engine import catalogue, disk, fetch, planner, sizes, store
-from lib.engine.catalogue import Model, Package, Repository
-from lib.engine.planner import Fit
-from lib.engine.sizes import GIB
+from lib.engine.models import catalogue, disk, fetch, planner, sizes, store
+from lib.engine.models.catalogue import Model, Package, Repository
+from lib.engine.models.planner import Fit
+from lib.engine.models.sizes import GIB
 
 FAST_LINE_MBIT_S = 500  # the coworking's line, where the owner fills his drive
 READ_ALL_BELOW = 2 * 10**9

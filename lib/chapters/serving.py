@@ -10,10 +10,11 @@ from lib.core.chapter import Chapter, Weights
 from lib.core.errors import RunbookError
 from lib.core.evidence import Change, Check, Decision, Measurement
 from lib.deploy import serving as deploy
-from lib.engine import catalogue, command, conformance, fetch, kernels, planner, smoke
-from lib.engine.catalogue import Model
-from lib.engine.log import Readback
-from lib.engine.server import Server, StartError
+from lib.engine.models import catalogue, fetch, planner
+from lib.engine.models.catalogue import Model
+from lib.engine.serve import command, conformance, kernels, smoke
+from lib.engine.serve.log import Readback
+from lib.engine.serve.server import Server, StartError
 
 SERVICE_STORE = Path("/srv/models")
 SERVICE_PORT = 8000

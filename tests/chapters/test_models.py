@@ -11,8 +11,8 @@ from lib.chapters import fitting, models
 from lib.core import profile
 from lib.core.chapter import Chapter, open_chapter
 from lib.core.evidence import Decision, Measurement
-from lib.engine import catalogue, fetch
-from lib.engine.manifest import Entry, Manifest
+from lib.engine.models import catalogue, fetch
+from lib.engine.models.manifest import Entry, Manifest
 
 MakeChapter = Callable[..., Path]
 OWNER = profile.load("rtx-pro-6000")

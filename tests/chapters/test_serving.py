@@ -10,8 +10,9 @@ from lib.chapters import batching, serving
 from lib.core import evidence
 from lib.core.chapter import Chapter, open_chapter
 from lib.core.evidence import Check, Measurement
-from lib.engine import catalogue, client, planner, server
-from lib.engine.log import Readback
+from lib.engine.models import catalogue, planner
+from lib.engine.serve import client, server
+from lib.engine.serve.log import Readback
 
 NO_CARD = pytest.mark.skipif(Path("/proc/driver/nvidia/version").exists(), reason="there is a card")
 

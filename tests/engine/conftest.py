@@ -9,8 +9,9 @@ from served import MODEL, STAND_IN, MakeServer
 
 from lib.core import profile as profiles
 from lib.core.profile import Profile
-from lib.engine import catalogue, command, fetch
-from lib.engine.server import Server
+from lib.engine.models import catalogue, fetch
+from lib.engine.serve import command
+from lib.engine.serve.server import Server
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from lib.engine.server import Server
+from lib.engine.serve.server import Server
 
 MODEL = "smollm2-135m"
 LOGS = Path(__file__).parent / "logs"

