@@ -27,6 +27,8 @@ host_app = typer.Typer(help="Record a machine, so that somebody else can audit i
 models_app = typer.Typer(help="The model catalogue and the model store.", no_args_is_help=True)
 app.add_typer(host_app, name="host")
 app.add_typer(models_app, name="models")
+power_app = typer.Typer(help="The power limit of the card.", no_args_is_help=True)
+app.add_typer(power_app, name="power")
 
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="A profile of runbook/profiles.")]
 SetOption = Annotated[
@@ -43,6 +45,9 @@ def run(
     only: Annotated[str, typer.Option(metavar="05,06", help="These chapters and what they need.")] = "",
     start: Annotated[str, typer.Option("--from", metavar="05", help="This chapter and those after it.")] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Execute every chapter, reuse nothing.")] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="The profile's full sweeps instead of short ones.")
+    ] = False,
     mode: Annotated[str, typer.Option(help="plan changes nothing outside the project.")] = "plan",
     overrides: SetOption = None,
     runs: RunsOption = paths.RUNS,
@@ -50,7 +55,8 @@ def run(
     """Run the chapters and render the document."""
     from lib.core.run import Run
 
-    values = dict(profile.parse_override(text) for text in overrides or [])
+    values = profile.thorough(profile_name) if thorough else {}
+    values |= dict(profile.parse_override(text) for text in overrides or [])
     chosen = profile.load(profile_name, values)
     chapters = [chapter for chapter in only.replace(" ", "").split(",") if chapter]
     work = Run(chosen, _mode(mode), values, chapters, start, fresh, runs)
@@ -70,6 +76,20 @@ def report(
     from lib.report.render import render
 
     typer.echo(paths.short(render(find(run_id, runs), out)))
+
+
+@app.command()
+def reference(
+    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN_FOLDER...", help="Folders of finished runs.")],
+    name: Annotated[str, typer.Argument(help="Name of the bundle, for example h200-2026-11-24.")],
+    folder: Annotated[Path, typer.Option(help="Where bundles are kept.", show_default="runbook/reference")] = (
+        paths.RUNBOOK / "reference"
+    ),
+) -> None:
+    """Bundle finished runs of one machine, for documents of other machines to show beside their own numbers."""
+    from lib.report import bundle
+
+    typer.echo(paths.short(bundle.write(run_folders, name, folder)))
 
 
 @app.command()
@@ -172,6 +192,15 @@ def models_verify(
     found = [fetch.verify(wanted, place) for wanted in ([name] if name else fetch.present(place))]
     _print_checks(found)
     raise typer.Exit(Exit.FAILED if count(found)["fail"] else Exit.GREEN)
+
+
+@power_app.command("restore")
+def power_restore() -> None:
+    """Give back a power limit that a killed run left changed; nothing else is changed."""
+    from lib.host import power_limit
+
+    given = power_limit.restore()
+    typer.echo("no power limit was left changed" if given is None else f"{given:g} W are set again")
 
 
 def main() -> None:

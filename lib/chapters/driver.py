@@ -8,7 +8,7 @@ from pathlib import Path
 from lib.core import display
 from lib.core.chapter import Chapter
 from lib.core.evidence import Change, Check, Decision, Measurement
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import boards, compute, driver, origin, probe
 from lib.host.mask import output
 from lib.host.probe import Host

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lib.chapters import models
 from lib.core.chapter import Chapter
 from lib.core.evidence import Check, Decision, Measurement
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.engine.models import catalogue, planner, sizes
 from lib.engine.models.catalogue import Model
 from lib.engine.models.planner import Fit

@@ -11,7 +11,7 @@ from lib.core import display, paths
 from lib.core.chapter import Chapter
 from lib.core.errors import RunbookError
 from lib.core.evidence import Check, Decision, Measurement
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import audit, disks, probe
 from lib.host.mask import output
 from lib.host.recording import RecordingHost

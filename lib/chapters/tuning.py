@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from lib.core import display
 from lib.core.chapter import Chapter
 from lib.core.evidence import Change, Check, Decision, Measurement
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import power_curve, probe
 from lib.host import tuning as settings
 from lib.host.power_curve import DECODE, TENSOR, Series

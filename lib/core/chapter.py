@@ -10,6 +10,7 @@ from lib.core import display, evidence, fingerprint, notebook, paths
 from lib.core import profile as profiles
 from lib.core.errors import RunbookError, nearest
 from lib.core.evidence import AnyRecord, Artifact, Check, Measurement, Record
+from lib.core.sections import Profile
 
 Weights = Literal["real", "random", ""]
 Mode = Literal["plan", "rehearse", "apply"]
@@ -23,9 +24,7 @@ class Chapter:
     Open it with `open_chapter`; a notebook then records what it finds and shows what it recorded.
     """
 
-    def __init__(
-        self, source: notebook.Source, profile: profiles.Profile, mode: Mode, run: Path, headless: bool
-    ) -> None:
+    def __init__(self, source: notebook.Source, profile: Profile, mode: Mode, run: Path, headless: bool) -> None:
         self.source = source
         self.profile = profile
         self.mode = mode

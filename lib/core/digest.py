@@ -9,10 +9,11 @@ from pathlib import Path
 
 from lib.core import fingerprint, paths
 from lib.core.notebook import Source
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 
-# What the document looks like does not change what a chapter finds; profiles count by their merged content.
-_NOT_INPUTS = ("profiles", "report", "runs")
+# What the document looks like, and what it shows beside the run, does not change what a chapter finds; profiles count
+# by their merged content.
+_NOT_INPUTS = ("profiles", "published.yml", "reference", "report", "runs")
 
 
 def chapter_digest(source: Source, profile: Profile, mode: str, needs: Mapping[str, str]) -> str:

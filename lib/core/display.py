@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.core.notebook import Source
-    from lib.core.profile import Profile
+    from lib.core.sections import Profile
 
 WORDS = {"pass": "pass", "warn": "warning", "fail": "fail", "skip": "skipped"}
 WHERE = {
@@ -157,7 +157,7 @@ def measurements(records: Iterable[Measurement], caption: str = "") -> Html:
     rows = [
         {
             "Measurement": m.title or m.name,
-            "Conditions": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in m.conditions.items()),
+            "Conditions": ", ".join(_conditions(m.conditions)),
             "Value": number(m.value),
             "Unit": m.unit,
             "95 % interval": f"{number(m.interval[0])} … {number(m.interval[1])}" if m.interval else "",
@@ -254,13 +254,18 @@ def _table(classes: str, caption: str, heads: Sequence[str], body: str, numeric:
     return f'{STYLE}<table class="{f"rb-table {classes}".strip()}">{title}{titles}<tbody>{body}</tbody></table>'
 
 
+def _conditions(conditions: Mapping[str, object]) -> list[str]:
+    return [f"{key.replace('_', ' ')} {value}" for key, value in conditions.items()]
+
+
 def _check_rows(check: Check) -> str:
     todo = check.fix if check.status != "pass" else ""
     name = f'<code class="rb-name" data-record="{check.name}">{check.name}</code>'
     opening = '<tr class="rb-open">' if todo else "<tr>"
+    title = ", ".join([check.title, *_conditions(check.conditions)]).strip(", ")
     row = (
         f"{opening}<td>{badge(check.status)}</td>"
-        f"<td>{_escape(check.title)}{'<br>' if check.title else ''}{name}</td>"
+        f"<td>{_escape(title)}{'<br>' if title else ''}{name}</td>"
         f'<td data-label="Expected">{_escape(check.expected)} {link(check.source)}</td>'
         f'<td data-label="Observed">{_escape(check.observed)} {origin(check.provenance, check.name)}</td></tr>'
     )

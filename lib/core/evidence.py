@@ -63,7 +63,7 @@ class Record(Model):
 
 
 class Check(Record):
-    """A verdict: what was expected, what was seen, and what to do when they differ."""
+    """A verdict: what was expected, what was seen, under which conditions, and what to do when they differ."""
 
     kind: Literal["check"] = "check"
     status: Status
@@ -71,6 +71,7 @@ class Check(Record):
     observed: str = ""
     fix: str = ""
     source: str = ""
+    conditions: dict[str, Scalar] = {}
 
 
 class Measurement(Record):

@@ -16,8 +16,8 @@ from lib.core.chapter import Mode
 from lib.core.digest import chapter_digest
 from lib.core.errors import Exit, RunbookError
 from lib.core.execute import execute
-from lib.core.profile import Profile
 from lib.core.progress import Progress
+from lib.core.sections import Profile
 from lib.core.state import ChapterState, RunState, earlier, point, replace
 
 

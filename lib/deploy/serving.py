@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.core.evidence import Check
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.deploy.template import render
 
 USER = "vllm"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lib.core.evidence import Check
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import checklist, cpu, disks, gpu, memory, network, origin, pci, pcie, sensors, smart, ups
 from lib.host.probe import Host
 from lib.host.recording import RecordingHost

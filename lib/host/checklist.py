@@ -1,7 +1,7 @@
 """What software cannot see: questions that the owner answers in the profile."""
 
 from lib.core.evidence import Check, Status
-from lib.core.profile import Answer, ChecklistItem, Profile
+from lib.core.sections import Answer, ChecklistItem, Profile
 from lib.host import tools
 
 VERDICTS: dict[Answer, Status] = {"yes": "pass", "unanswered": "warn", "no": "fail"}

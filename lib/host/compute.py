@@ -7,7 +7,7 @@ from statistics import mean, stdev
 from scipy.special import stdtrit
 
 from lib.core.evidence import Check, Measurement
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import origin, torch_probe
 from lib.host.probe import Host
 from lib.host.torch_probe import BOUND_SOURCE, Facts, Kernel

@@ -11,8 +11,8 @@ from pathlib import Path
 from lib.core import paths
 from lib.core.errors import RunbookError
 from lib.core.evidence import Check, Measurement
-from lib.core.profile import Disk as Wanted
-from lib.core.profile import Profile
+from lib.core.sections import Disk as Wanted
+from lib.core.sections import Profile
 from lib.host import arrays, tools
 from lib.host.probe import Host
 

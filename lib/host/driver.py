@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from lib.core.evidence import Check
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import boards, compute, modules, origin, pci, toolkits, xid
 from lib.host.boards import Board, Version
 from lib.host.probe import Host

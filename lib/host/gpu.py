@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lib.core.evidence import Check, Status
-from lib.core.profile import Gpu, Profile
+from lib.core.sections import Gpu, Profile
 from lib.host import origin, pci, pcie, tools, xid
 from lib.host.probe import Host
 

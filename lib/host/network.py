@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from lib.core.evidence import Check
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import tools
 from lib.host.probe import Host
 

@@ -55,7 +55,7 @@ def snapshot(library: Any = None) -> dict[str, Any] | None:
             return None
         return {"driver": None, "cuda": None, "error": str(error), "cards": []}
     try:
-        ask = _Asker(library)
+        ask = Asker(library)
         return {
             "driver": ask("nvmlSystemGetDriverVersion", pick=_text),
             "cuda": ask("nvmlSystemGetCudaDriverVersion_v2", "nvmlSystemGetCudaDriverVersion", pick=_cuda_version),
@@ -66,13 +66,14 @@ def snapshot(library: Any = None) -> dict[str, Any] | None:
         library.nvmlShutdown()
 
 
-class _Asker:
+class Asker:
     """Ask one NVML function, or the first of several names that this NVML has; None where none answers."""
 
     def __init__(self, library: Any) -> None:
         self._library = library
 
     def __call__(self, *names: str, of: tuple[Any, ...] = (), pick: Callable[[Any], Any] | None = None) -> Any:
+        """Return the answer, or what `pick` makes of it."""
         for name in names:
             function = getattr(self._library, name, None)
             if function is None:
@@ -85,7 +86,7 @@ class _Asker:
         return None
 
 
-def _card(ask: _Asker, index: int) -> dict[str, Any]:
+def _card(ask: Asker, index: int) -> dict[str, Any]:
     card = ask("nvmlDeviceGetHandleByIndex", of=(index,))
     if card is None:
         return {"index": index, "name": None}
@@ -103,7 +104,7 @@ def _card(ask: _Asker, index: int) -> dict[str, Any]:
     }
 
 
-def _pci(ask: _Asker, card: Any) -> dict[str, Any]:
+def _pci(ask: Asker, card: Any) -> dict[str, Any]:
     return {
         "pci_bus_id": ask("nvmlDeviceGetPciInfo", of=(card,), pick=lambda pci: _bus_id(_text(pci.busId))),
         "pci_id": ask("nvmlDeviceGetPciInfo", of=(card,), pick=lambda pci: _pci_id(pci.pciDeviceId)),
@@ -115,7 +116,7 @@ def _pci(ask: _Asker, card: Any) -> dict[str, Any]:
     }
 
 
-def _memory(ask: _Asker, card: Any) -> dict[str, Any]:
+def _memory(ask: Asker, card: Any) -> dict[str, Any]:
     def errors(kind: int, since: int) -> Any:
         return ask("nvmlDeviceGetTotalEccErrors", of=(card, kind, since))
 
@@ -138,7 +139,7 @@ def _memory(ask: _Asker, card: Any) -> dict[str, Any]:
     }
 
 
-def _power(ask: _Asker, card: Any) -> dict[str, Any]:
+def _power(ask: Asker, card: Any) -> dict[str, Any]:
     limits = "nvmlDeviceGetPowerManagementLimitConstraints"
     return {
         "power_limit_w": ask("nvmlDeviceGetPowerManagementLimit", of=(card,), pick=_thousandth),
@@ -151,7 +152,7 @@ def _power(ask: _Asker, card: Any) -> dict[str, Any]:
     }
 
 
-def _clocks(ask: _Asker, card: Any) -> dict[str, Any]:
+def _clocks(ask: Asker, card: Any) -> dict[str, Any]:
     return {
         "clock_sm_mhz": ask("nvmlDeviceGetClockInfo", of=(card, CLOCK_SM)),
         "clock_sm_max_mhz": ask("nvmlDeviceGetMaxClockInfo", of=(card, CLOCK_SM)),

@@ -3,7 +3,7 @@
 import re
 
 from lib.core.evidence import Check, Status
-from lib.core.profile import Gpu, Profile
+from lib.core.sections import Gpu, Profile
 from lib.host import pci, tools
 from lib.host.probe import Host, Output
 

@@ -3,7 +3,7 @@
 import re
 
 from lib.core.evidence import Check
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import boards
 from lib.host.probe import Host
 

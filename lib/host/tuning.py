@@ -3,7 +3,7 @@
 import re
 
 from lib.core.evidence import Change, Check
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import origin, tuning_memory, tuning_power
 from lib.host.probe import Host
 from lib.host.setting import Setting, text_file

@@ -2,7 +2,7 @@
 
 import re
 
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import memory, modules, tools
 from lib.host.probe import Host
 from lib.host.setting import Setting, sysctl, sysfs, text_file

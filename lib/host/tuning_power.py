@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lib.core.profile import Gpu, Profile
+from lib.core.sections import Gpu, Profile
 from lib.host import power_curve
 from lib.host.probe import Host
 from lib.host.setting import Edit, Setting, sysfs, text_file

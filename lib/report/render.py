@@ -13,9 +13,10 @@ from plotly.offline import get_plotlyjs
 from ruamel.yaml import YAML
 
 from lib.core import display, evidence, paths
+from lib.core.errors import RunbookError
 from lib.core.evidence import AnyRecord, Status
 from lib.core.state import ChapterState, RunState, read_state, replace
-from lib.report import cells, ledger, raw, summary, text
+from lib.report import beside, beside_figure, cells, ledger, published, raw, reference, summary, text
 from lib.report.figures import Figure
 from lib.report.links import Links
 from lib.report.markdown import Heading, Prose
@@ -35,7 +36,7 @@ class Chapter:
     summary: Markup
 
 
-def render(run: Path, out: Path | None = None) -> Path:
+def render(run: Path, out: Path | None = None, bundles: Path = reference.FOLDER) -> Path:
     """Write the document of a run and return its path.
 
     Parameters
@@ -44,6 +45,8 @@ def render(run: Path, out: Path | None = None) -> Path:
         A run's folder; what is missing in it (a notebook, all evidence) is said in the document.
     out : Path, optional
         A file, or a folder for `report.html`; by default beside `run.json`, where links to raw files work.
+    bundles : Path
+        Folder of the reference bundles that are shown beside the run.
 
     Raises
     ------
@@ -54,7 +57,8 @@ def render(run: Path, out: Path | None = None) -> Path:
     state = read_state(run)
     records = evidence.read(run / "evidence.jsonl")
     target = _target(run, out)
-    page = _page(run, state, records, beside=target.parent.resolve() == run)
+    others = _beside(state, records, bundles)
+    page = _page(run, state, records, others, in_place=target.parent.resolve() == run)
     target.parent.mkdir(parents=True, exist_ok=True)
     replace(target, page.encode())
     return target
@@ -66,7 +70,7 @@ def _target(run: Path, out: Path | None) -> Path:
     return out if out.suffix == ".html" else out / NAME
 
 
-def _page(run: Path, state: RunState, records: list[AnyRecord], beside: bool) -> str:
+def _page(run: Path, state: RunState, records: list[AnyRecord], others: beside.Beside, in_place: bool) -> str:
     files = raw.collect(run, records)
     rows = ledger.rows(records, files)
     anchors = {id(row.record): row.anchor for row in rows}
@@ -77,7 +81,8 @@ def _page(run: Path, state: RunState, records: list[AnyRecord], beside: bool) ->
     )
     numbers = cells.Numbers()
     chapters = [_chapter(run, entry, records, links, numbers) for entry in state.chapters]
-    drawn = any(isinstance(block, Figure) for chapter in chapters for block in chapter.blocks)
+    compared = beside_figure.throughput(others, numbers.figure())
+    drawn = compared or any(isinstance(block, Figure) for chapter in chapters for block in chapter.blocks)
     plotly = get_plotlyjs() if drawn else ""
     script = _asset("script.js")
     return (
@@ -98,7 +103,9 @@ def _page(run: Path, state: RunState, records: list[AnyRecord], beside: bool) ->
             anchor_of=lambda record: anchors[id(record)],
             files=files,
             damaged=[file for file in files if file.integrity in ("changed", "missing")],
-            beside=beside,
+            in_place=in_place,
+            beside=others,
+            beside_figure=compared,
             links=links,
             glossary=YAML(typ="safe", pure=True).load(paths.REPORT_TEMPLATE / "glossary.yml"),
             policy=_policy(script, plotly),
@@ -107,6 +114,17 @@ def _page(run: Path, state: RunState, records: list[AnyRecord], beside: bool) ->
             plotly=Markup(plotly),  # noqa: S704  # as the plotly package ships it
         )
     )
+
+
+def _beside(state: RunState, records: list[AnyRecord], folder: Path) -> beside.Beside:
+    """Read what is shown beside the run; what cannot be read is told in the document, which is written all the same."""
+    bundles, problems = reference.load_all(folder)
+    figures = None
+    try:
+        figures = published.load()
+    except RunbookError as error:
+        problems.append(error)
+    return beside.compare(state, records, bundles, figures, problems)
 
 
 def _chapter(run: Path, entry: ChapterState, records: list[AnyRecord], links: Links, numbers: cells.Numbers) -> Chapter:
@@ -154,4 +172,7 @@ def _environment() -> Environment:
     }
     environment.filters.update(filters)
     environment.globals.update(words=display.WORDS, where=display.WHERE)
+    environment.globals.update(
+        settings=beside.settings, found=beside.found, quantity_title=beside.title, model_title=beside.model_title
+    )
     return environment

@@ -3,10 +3,14 @@
 import re
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from report import sample_reference
+
+from lib.report.render import render
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
@@ -224,3 +228,36 @@ def test_the_policy_stops_a_script_that_is_slipped_in(visit: Open) -> None:
     opened.page.evaluate(SLIPPED_IN)
     assert opened.page.title().startswith("Inference Runbook")
     assert any("Content Security Policy" in complaint for complaint in opened.complaints)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the document of a run on a card that has settings in common with a bundle."""
+    folder = tmp_path_factory.mktemp("compared")
+    bundles = sample_reference.bundles(folder)
+    run = sample_reference.run(folder / "run", points=((1, 150.0), (64, 1500.0)), gpus="Sample RTX")
+    return render(run, bundles=bundles)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_beside_other_machines_is_drawn_and_never_scrolls_sideways(visit: Open, compared: Path, width: int) -> None:
+    opened = visit(width=width, color_scheme="light")
+    page = opened.page
+    page.goto(f"{compared.as_uri()}#beside")
+    page.locator("#beside figure").scroll_into_view_if_needed()
+    expect(page.locator("#beside .plot .main-svg").first).to_be_visible()
+    assert page.locator("#beside .scatterlayer .trace").count() == 5
+    page.evaluate("document.querySelectorAll('#beside details').forEach(d => d.open = true)")
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(OVERFLOWING) == []
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert (opened.requests, opened.complaints) == ([], [])
+
+
+def test_a_number_of_the_comparison_leads_to_its_record(visit: Open, compared: Path) -> None:
+    page = visit().page
+    page.goto(compared.as_uri())
+    page.locator("#beside-front a.value").first.click()
+    expect(page.locator("tr:target")).to_be_in_viewport()
+    assert "150" in page.locator("tr:target").inner_text()

@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
-from lib.chapters import batching, serving
+from lib.chapters import gate, serving
+from lib.chapters import load as loads
 from lib.core import evidence
 from lib.core.chapter import Chapter, open_chapter
 from lib.core.evidence import Check, Measurement
+from lib.engine.bench.point import Effort, Point
 from lib.engine.models import catalogue, planner
-from lib.engine.serve import client, server
+from lib.engine.serve import server
 from lib.engine.serve.log import Readback
 
+POINT, EFFORT = Point(1, 64, 32), Effort(2, 1, 1, 5000, 500)
 NO_CARD = pytest.mark.skipif(Path("/proc/driver/nvidia/version").exists(), reason="there is a card")
 
 
@@ -34,11 +37,11 @@ def statuses(opened: Chapter) -> dict[str, str]:
 @pytest.mark.parametrize("number", ["05", "06"])
 def test_a_gpu_profile_without_a_gpu_is_one_failed_check(tmp_path: Path, number: str) -> None:
     opened = chapter(tmp_path, number, "rtx-pro-6000")
-    started = serving.start(opened)
+    started = gate.start(opened)
     assert started is None
-    for nothing in (serving.verify, serving.accuracy, serving.cache, serving.measurements, serving.stop):
+    for nothing in (serving.verify, gate.accuracy, serving.cache, serving.measurements, gate.stop):
         assert nothing(opened, started) == ()
-    assert batching.measure(opened, started, ()) == []
+    assert loads.measure(opened, started, [POINT], EFFORT) == []
     assert statuses(opened) == {"serving.start": "fail"}
     check = opened.checks()[0]
     assert "rtx-pro-6000 wants a CUDA GPU" in check.observed
@@ -49,19 +52,15 @@ def test_a_gpu_profile_without_a_gpu_is_one_failed_check(tmp_path: Path, number:
 @NO_CARD
 def test_the_decisions_of_a_failed_start_say_so(tmp_path: Path) -> None:
     opened = chapter(tmp_path, "05", "rtx-pro-6000")
-    serving.start(opened)
+    gate.start(opened)
     decision = serving.decide(opened)
     assert "is not served" in decision.choice
     assert decision.evidence == ["serving.start"]
-    nothing = batching.decide([], [], opened.profile.batching, ["serving.start"])
-    assert (nothing.choice, nothing.evidence) == ("Nothing is decided", ["serving.start"])
-    assert repr(batching.throughput_figure([])) == "nothing was measured"
-    assert repr(batching.latency_figure([], opened.profile.batching)) == "nothing was measured"
 
 
 def test_a_missing_model_names_the_command(tmp_path: Path) -> None:
     opened = chapter(tmp_path, models__store=str(tmp_path / "empty"))
-    assert serving.start(opened) is None
+    assert gate.start(opened) is None
     assert "python -m lib models fetch smollm2-135m" in opened.checks()[0].fix
 
 
@@ -72,48 +71,35 @@ def test_the_log_of_a_failed_start_is_kept(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(server.Server, "start", fail)
     opened = chapter(tmp_path)
-    assert serving.start(opened) is None
+    assert gate.start(opened) is None
     assert [a.path for a in opened.checks()[0].provenance.artifacts] == ["artifacts/05_serving/engine.log"]
 
 
 def test_random_weights_have_no_answers_to_check(tmp_path: Path) -> None:
     opened = chapter(tmp_path, serving__load_format="dummy")
-    (check,) = serving.accuracy(opened, engine())
+    (check,) = gate.accuracy(opened, engine())
     assert check.status == "skip"
     assert check.provenance.weights == "random"
 
 
 def test_random_weights_are_not_asked_for_structure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     green = Check(name="serving.any", status="pass")
-    monkeypatch.setattr(serving.kernels, "checks", lambda *_: [green])
+    monkeypatch.setattr(gate.kernels, "checks", lambda *_: [green])
     for name in ("listening", "routes", "streaming"):
         monkeypatch.setattr(serving.conformance, name, lambda _: green)
     opened = chapter(tmp_path, serving__load_format="dummy")
-    running = engine(readback=lambda: None, libraries=list, routes=list)
+    running = engine(readback=Readback, libraries=list, routes=list, profile=opened.profile)
     found = {check.name: check.status for check in serving.verify(opened, running)}
     assert found["serving.structured_output"] == found["serving.tool_calls"] == "skip"
 
 
-def test_wrong_answers_stop_the_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nonsense = client.Answer("potato", finish="stop")
-    monkeypatch.setattr(client, "chat_all", lambda _url, bodies, _concurrency: [nonsense] * len(bodies))
-    opened = chapter(tmp_path, "06")
-    gate = serving.accuracy(opened, engine(), "batching.smoke")
-    assert gate[0].status == "fail"
-    results = batching.measure(opened, engine(), gate)
-    assert results == []
-    assert batching.record(opened, results) == []
-    assert not [m for m in opened.measurements() if m.name != "run.engine_seconds"], "no speed of a broken engine"
-
-
 def test_a_load_that_fails_is_a_failed_check(tmp_path: Path) -> None:
-    opened = chapter(tmp_path, "06", batching__concurrency=[1])
-    green = [Check(name="batching.smoke", status="pass")]
-    results = batching.measure(opened, engine(), green)
-    assert results == []
-    (check,) = batching.verify(opened, results)
-    assert (check.name, check.status) == ("batching.completed", "fail")
-    assert "c1-warm-up failed" in check.observed
+    opened = chapter(tmp_path, "06")
+    told = engine(profile=opened.profile)
+    assert loads.measure(opened, told, [POINT], EFFORT) == []
+    (check,) = opened.checks("batching.completed")
+    assert check.status == "fail"
+    assert "c1-i64-o32-warm-up failed" in check.observed
     assert any(a.path.endswith("client.log") for a in check.provenance.artifacts)
 
 

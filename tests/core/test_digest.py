@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.core import digest, fingerprint, notebook, profile
+from lib.core import digest, fingerprint, notebook, paths, profile
 
 MakeChapter = Callable[..., Path]
 
@@ -41,3 +41,20 @@ def test_the_closure_follows_imports(tmp_path: Path) -> None:
     (package / "c.py").write_text("def f() -> None:\n    from lib.core.a import x\n")
     found = digest.closure("%matplotlib inline\nfrom lib.core.a import thing", tmp_path)
     assert sorted(path.name for path in found) == ["__init__.py", "__init__.py", "a.py", "b.py", "c.py"]
+
+
+def test_what_only_the_document_shows_is_no_input(
+    make_chapter: MakeChapter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, data = make_chapter("05", "1 + 1"), tmp_path / "runbook"
+    data.mkdir()
+    (data / "models.yml").write_text("models: {}")
+    monkeypatch.setattr(paths, "RUNBOOK", data)
+    before = value(path)
+    (data / "published.yml").write_text("figures: []")
+    for name in ("reference/h200/evidence.jsonl", "report/style.css", "runs/x/run.json"):
+        (data / name).parent.mkdir(parents=True)
+        (data / name).write_text("{}")
+    assert value(path) == before
+    (data / "smoke.yml").write_text("questions: []")
+    assert value(path) != before

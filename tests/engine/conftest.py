@@ -8,7 +8,7 @@ import pytest
 from served import MODEL, STAND_IN, MakeServer
 
 from lib.core import profile as profiles
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.engine.models import catalogue, fetch
 from lib.engine.serve import command
 from lib.engine.serve.server import Server

@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from lib.core import profile as profiles
 from lib.core.evidence import Check
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host.probe import Output, RecordedHost
 
 HOSTS = Path(__file__).parents[1] / "hosts"

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from machines import FORBIDDEN, MISSING, Changed, box, embedded, fuzz, named, owner, plain
 
 from lib.core import profile as profiles
+from lib.core.sections import Profile
 from lib.host import audit
 from lib.host.probe import Host, LiveHost, Output, RecordedHost
 
 
-def counted(host: Host, profile: profiles.Profile) -> Counter[str]:
+def counted(host: Host, profile: Profile) -> Counter[str]:
     return Counter(check.status for check in audit.hardware(host, profile))
 
 

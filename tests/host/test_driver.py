@@ -10,7 +10,7 @@ from cards import WithCards
 from machines import MISSING, Changed, box, embedded, named, owner, plain
 
 from lib.core.evidence import Check
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import boards, compute, driver, modules
 from lib.host.probe import Host, Output, RecordedHost
 from lib.host.recording import RecordingHost

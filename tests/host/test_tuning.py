@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from machines import Changed, box, embedded, fuzz, named, owner, plain
 
 from lib.core.evidence import Change, Check
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.host import setting, tuning, tuning_memory
 from lib.host.probe import Host, Output
 

@@ -265,7 +265,7 @@ def test_text_of_the_state_is_escaped(copied: Path, edit: Edit) -> None:
 
 def test_a_document_without_figures_carries_no_plotly(copied: Path) -> None:
     (copied / "chapters" / "04_load.ipynb").unlink()
-    document = render(copied).read_text()
+    document = render(copied, bundles=copied / "none").read_text()
     assert 'id="plotly"' not in document
     assert len(document) < 400_000
 

@@ -1,36 +1,47 @@
-"""The load generator's own process: vLLM's benchmark client, imported once, driven through a list of points.
+"""The load generator's own process: vLLM's benchmark client, imported once, driven through lists of points.
 
-Run as `python -m lib.engine.bench.load_client PLAN`. The plan is JSON: a list of `{"label", "arguments"}`, the
-arguments being those of `vllm bench serve`. After each point one line is printed: `MARK` and JSON, `{"label",
-"seconds"}` or, when the point failed, `{"label", "error"}`. Everything else is vLLM's own.
+Run as `python -m lib.engine.bench.load_client FIFO`. Each line that comes through the named pipe is the path of a plan:
+JSON, a list of `{"label", "arguments"}`, the arguments being those of `vllm bench serve`. After each point one line is
+printed: `MARK` and JSON, `{"label", "seconds", "cpu_seconds"}` or, when the point failed, `{"label", "error"}`; after
+each plan, `MARK` and `{"done"}`. Everything else is vLLM's own.
 """
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # Begins the lines that are this program's and not vLLM's.
 MARK = "@load "
 
 
-def main(plan: Path) -> None:
-    """Run every point of the plan."""
+def main(orders: Path) -> None:
+    """Run every plan that is ordered, until the pipe is closed."""
     from vllm.benchmarks import serve
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     parser = FlexibleArgumentParser()
     serve.add_cli_args(parser)
-    for point in json.loads(plan.read_text()):
-        started = time.monotonic()
-        told = {"label": point["label"]}
-        try:
-            serve.main(parser.parse_args(point["arguments"]))
-            told["seconds"] = round(time.monotonic() - started, 3)
-        except (Exception, SystemExit) as error:  # whatever it is, the next point shall still run
-            told["error"] = f"{type(error).__name__}: {error}"
-        sys.stdout.write(f"\n{MARK}{json.dumps(told)}\n")
-        sys.stdout.flush()
+    with orders.open() as pipe:
+        for line in pipe:
+            for point in json.loads(Path(line.strip()).read_text()):
+                _tell(_run(point["label"], lambda words: serve.main(parser.parse_args(words)), point["arguments"]))
+            _tell({"done": line.strip()})
+
+
+def _run(label: str, bench: Callable[[list[str]], object], arguments: list[str]) -> dict[str, object]:
+    started, used = time.monotonic(), time.process_time()
+    try:
+        bench(arguments)
+    except (Exception, SystemExit) as error:  # whatever it is, the next point shall still run
+        return {"label": label, "error": f"{type(error).__name__}: {error}"}
+    return {"label": label, "seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - used}
+
+
+def _tell(entry: dict[str, object]) -> None:
+    sys.stdout.write(f"\n{MARK}{json.dumps(entry)}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

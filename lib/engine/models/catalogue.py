@@ -2,9 +2,9 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
@@ -12,7 +12,7 @@ from lib.core import paths
 from lib.core.errors import RunbookError, nearest
 
 Task = Literal["chat", "embedding", "rerank"]
-Format = Literal["float32", "bfloat16", "fp8_block", "mxfp4"]
+Format = Literal["float32", "bfloat16", "fp8_block", "mxfp4", "int8", "int4"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -61,32 +61,84 @@ class Repository(Section):
     skip: list[str] = Field(default=[], description="Patterns of files not to fetch")
 
 
+class Derived(Section):
+    """A model that is made here from another one of the catalogue; see `lib.engine.models.derive`."""
+
+    derive: str = Field(description="Catalogue name of the model that it is made from; not itself derived")
+    method: Literal["front", "int8", "int4"] = Field(description="The first layers alone, or weights in fewer bits")
+    layers: int = Field(default=0, ge=0, description="How many layers `front` keeps")
+
+    @model_validator(mode="after")
+    def _layers_with_front(self) -> Self:
+        if (self.method == "front") != (self.layers > 0):
+            raise ValueError("`layers` is given with method front, and only there")
+        return self
+
+
 def _kind(source: object) -> str:
-    """Tell which of the two a source is, so that a mistake in it is reported for that one alone."""
-    return "package" if isinstance(source, Package) or (isinstance(source, dict) and "package" in source) else "repo"
+    """Tell which kind a source is, so that a mistake in it is reported for that one alone."""
+    for key, kind in (("package", Package), ("derive", Derived)):
+        if isinstance(source, kind) or (isinstance(source, dict) and key in source):
+            return key
+    return "repo"
 
 
 Source = Annotated[
-    Annotated[Package, Tag("package")] | Annotated[Repository, Tag("repo")],
+    Annotated[Package, Tag("package")] | Annotated[Derived, Tag("derive")] | Annotated[Repository, Tag("repo")],
     Discriminator(_kind),
 ]
 
 
 class Draft(Section):
-    """A published draft model for speculative decoding."""
+    """A published draft for speculative decoding: a model or head of its own, or one inside the model's checkpoint."""
 
-    repo: str
-    method: Literal["eagle3", "dflash", "draft_model"]
+    repo: str = Field(default="", description="On Hugging Face; empty for mtp, whose head the model brings along")
+    method: Literal["eagle3", "dflash", "mtp", "draft_model"]
     tokens: int | None = Field(default=None, ge=1, description="Draft tokens that the publisher or recipe uses")
     parallel: bool = Field(default=False, description="Needs `parallel_drafting`")
     note: str = ""
+
+    @model_validator(mode="after")
+    def _repo_unless_mtp(self) -> Self:
+        if (self.method == "mtp") == bool(self.repo):
+            raise ValueError("a draft has a `repo`, except with method mtp, which has none")
+        return self
+
+
+class Accepted(Section):
+    """A kernel that is not the best one here, but known and right: it warns instead of failing."""
+
+    kind: Literal["attention", "moe", "linear", "graphs"]
+    name: str
+    reason: str
+    source: str = ""
+
+
+class Pitfall(Section):
+    """A combination with known trouble; it warns whenever every given part of it is seen."""
+
+    attention: str = ""
+    moe: str = ""
+    kv_cache: str = Field(default="", description="Beginning of the KV cache's data type")
+    graphs: bool = Field(default=False, description="Only with CUDA graphs")
+    fixed_in: str = Field(default="", pattern=r"^(\d+\.\d+)?$", description="A version of vLLM that is without it")
+    trouble: str
+    fix: str
+    source: str
 
 
 class Kernels(Section):
     """Names that vLLM's log should show; several where more than one is right. Empty: none is expected."""
 
     attention: list[str]
+    attention_fp8_kv: list[str] = Field(default=[], description="With an FP8 KV cache; empty: the same as without")
+    flash_attention: str = Field(default="", description="Version that FLASH_ATTN should use; empty: any")
     moe: list[str] = []
+    linear: list[str] = Field(default=[], description="Classes of the quantised matrix products")
+    graphs: list[str] = Field(default=[], description="Modes of CUDA graphs; empty: vLLM's default for the task")
+    accepted: list[Accepted] = []
+    pitfalls: list[Pitfall] = []
+    source: str = Field(default="", description="Where the names come from")
 
 
 class Model(Section):
@@ -146,7 +198,21 @@ def _load(path: Path, _modified: int) -> dict[str, Model]:
     if not isinstance(data, dict) or set(data) != set(parts) or not all(isinstance(data[part], dict) for part in parts):
         raise RunbookError(f"a catalogue has the sections {', '.join(parts)}", where=paths.short(path))
     shared = {"architecture": data["architectures"], "kernels": data["kernels"]}
-    return {name: _model(name, entry, shared, path) for name, entry in data["models"].items()}
+    models = {name: _model(name, entry, shared, path) for name, entry in data["models"].items()}
+    _check_bases(models, path)
+    return models
+
+
+def _check_bases(models: dict[str, Model], path: Path) -> None:
+    """Raise `RunbookError` unless every derived model comes from one that is fetched."""
+    fetched = [name for name, model in models.items() if not isinstance(model.source, Derived)]
+    for model in models.values():
+        if isinstance(model.source, Derived) and model.source.derive not in fetched:
+            raise RunbookError(
+                f"{model.name} is derived from '{model.source.derive}', which is no model that is fetched",
+                where=f"{paths.short(path)}, models.{model.name}.source.derive",
+                nearest=nearest(model.source.derive, fetched),
+            )
 
 
 def _model(name: str, entry: object, shared: dict[str, dict[str, object]], path: Path) -> Model:
@@ -177,7 +243,7 @@ def _explain(error: ValidationError, name: str, path: Path) -> RunbookError:
     details = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
     detail, near = details[0], ""
     if detail["type"] == "extra_forbidden":
-        sections = (Model, Architecture, Package, Repository, Draft, Kernels)
+        sections = (Model, Architecture, Package, Derived, Repository, Draft, Kernels, Accepted, Pitfall)
         near = nearest(str(detail["loc"][-1]), [field for section in sections for field in section.model_fields])
     where = ".".join(str(part) for part in (name, *detail["loc"]))
     return RunbookError(f"model catalogue: {detail['msg']}", where=f"{paths.short(path)}, models.{where}", nearest=near)

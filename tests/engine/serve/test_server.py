@@ -166,7 +166,7 @@ def test_the_real_engine_is_read_back(engine: Server) -> None:
     assert (seen.device, seen.dtype, seen.eager) == ("cpu", "bfloat16", True)
     assert seen.kv_tokens == 46592
     assert {"/v1/chat/completions", "/metrics", "/health"} <= set(engine.routes())
-    assert kernels.checks(engine.model, seen, engine.libraries(), "cpu")[0].status == "pass"
+    assert kernels.checks(engine.profile, engine.model, seen, engine.libraries(), "cpu")[0].status == "pass"
 
 
 @pytest.mark.engine

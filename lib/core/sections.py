@@ -1,0 +1,273 @@
+"""What a profile says, section by section: typed, with units, limits and defaults."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Cpu(Section):
+    """The processor that the profile expects; an empty or zero field expects nothing."""
+
+    model: str = Field(default="", description="Part of the model name that lscpu prints")
+    sockets: int = Field(default=0, ge=0)
+    cores: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0)
+    numa_nodes: int = Field(default=0, ge=0)
+    governor: str = Field(default="", description="cpufreq governor wanted for serving")
+    power_w: float = Field(default=0, ge=0, description="What it draws at full load, W; for the UPS's sum")
+
+
+class Memory(Section):
+    """Main memory: at least so much, in so many modules, at this configured speed."""
+
+    minimum_gib: float = Field(default=0, ge=0)
+    dimms: int = Field(default=0, ge=0)
+    channels: int = Field(default=0, ge=0)
+    configured_mts: int = Field(default=0, ge=0, description="MT/s that the firmware should run the modules at")
+
+
+class Gpu(Section):
+    """One expected GPU."""
+
+    vendor: Literal["nvidia", "amd"] = "nvidia"
+    name: str = Field(description="Part of the name that the driver prints")
+    memory_mib: int = Field(ge=1)
+    compute_capability: str = Field(default="", pattern=r"^(\d+\.\d)?$")
+    pcie_generation: int = Field(default=0, ge=0, le=7)
+    pcie_width: int = Field(default=0, ge=0, le=16)
+    power_default_w: float = Field(default=0, ge=0)
+    power_cap_w: float = Field(default=0, ge=0, description="Recommended power limit; 0 leaves the default")
+    temperature_warn_c: float = Field(default=83, ge=30, le=110)
+    ecc: bool | None = None
+
+
+class Disk(Section):
+    """A disk that must be there, and how fast it must read for the load times that the owner wants."""
+
+    purpose: str
+    minimum_gb: float = Field(ge=0)
+    kind: Literal["nvme", "ssd", "hdd", "any"] = "any"
+    read_mb_s: float = Field(default=0, ge=0, description="Sequential read expected, MB/s; 0 expects nothing")
+
+
+Scalar = str | int | float | bool
+Answer = Literal["unanswered", "yes", "no"]
+
+
+class ChecklistItem(Section):
+    """A question that software cannot answer; the owner does. Unanswered is a warning, `no` a failure."""
+
+    question: str
+    why: str
+    answer: Answer = "unanswered"
+    note: str = ""
+
+
+class HostExpectations(Section):
+    """What chapter 01 holds the machine against."""
+
+    cpu: Cpu = Cpu()
+    memory: Memory = Memory()
+    gpus: list[Gpu] = []
+    disks: list[Disk] = []
+    ups: bool = Field(default=False, description="A UPS is expected to answer through NUT")
+    free_disk_gb: float = Field(default=10, ge=0, description="Free space needed where models and runs are kept")
+    checklist: dict[str, ChecklistItem] = {}
+
+
+class Driver(Section):
+    """What chapter 02 holds the NVIDIA stack against."""
+
+    minimum: str = Field(default="580", pattern=r"^\d+(\.\d+)*$")
+    preferred_branches: list[int] = [580, 595]
+    module: Literal["open", "any"] = "open"
+    cuda_minimum: str = Field(default="13.0", pattern=r"^\d+\.\d+$")
+    arch: str = Field(default="", pattern=r"^(sm_\d+a?)?$", description="Architecture the engine must be built for")
+    container_toolkit: bool = False
+
+
+class Tuning(Section):
+    """What chapter 03 recommends where it departs from the defaults of the runbook."""
+
+    swappiness: int = Field(default=10, ge=0, le=200)
+    transparent_hugepages: Literal["always", "madvise", "never"] = "madvise"
+    hugepages: int = Field(default=0, ge=0, description="Static 2 MiB huge pages; vLLM uses none")
+    open_files: int = Field(default=65536, ge=1024)
+    persistence: bool = True
+
+
+class Models(Section):
+    """Which models, where they lie, and what must fit together."""
+
+    store: str = Field(default=".cache/models", description="Folder of models; relative to the repository or absolute")
+    served: str = Field(description="Catalogue name of the model that chapters 05 and 06 serve")
+    others: list[str] = Field(default=[], description="Further catalogue names that the owner wants ready")
+    combinations: list[list[str]] = Field(default=[], description="Sets of models that should share the card")
+    card_gib: float = Field(default=0, ge=0, description="Memory of the card, GiB; 0 on a CPU")
+    reserve_gib: float = Field(default=3.0, ge=0, description="Per process: CUDA context, graphs, activations")
+
+
+class Serving(Section):
+    """How the engine is started. Every field becomes a vLLM flag or environment variable of the same meaning."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535, description="0 picks a free port")
+    max_model_len: int = Field(default=2048, ge=16)
+    max_num_seqs: int | None = Field(default=32, ge=1, description="null: vLLM's own default")
+    max_num_batched_tokens: int | None = Field(default=2048, ge=16, description="null: vLLM's own default")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    kv_cache_dtype: str = "auto"
+    gpu_memory_utilization: float = Field(default=0.92, gt=0, le=1)
+    cpu_kv_cache_gib: int = Field(default=0, ge=0, description="VLLM_CPU_KVCACHE_SPACE; CPU only")
+    enforce_eager: bool = False
+    load_format: Literal["auto", "dummy"] = Field(default="auto", description="dummy fills random weights: speed only")
+    ready_timeout_s: float = Field(default=600, gt=0)
+    stop_timeout_s: float = Field(default=30, gt=0)
+    extra_args: list[str] = Field(default=[], description="Further vLLM flags, one word an item")
+    environment: dict[str, str] = {}
+    python: str = Field(default="", description="Python of another environment that runs the engine; empty: this one")
+    image: str = Field(default="vllm/vllm-openai:v0.33.0", description="Container image of the compose file")
+    alive: int = Field(default=1, ge=1, description="Servers that a chapter may keep at a time: memory decides")
+    bind_all_cpus: bool | None = Field(default=None, description="Threads on every CPU; null: as measured. CPU only")
+
+
+class Shape(Section):
+    """Lengths of a request, tokens."""
+
+    input_tokens: int = Field(ge=1)
+    output_tokens: int = Field(ge=2)
+
+
+class Batching(Section):
+    """The load of chapter 06 and the latency limits that the owner wants to hold."""
+
+    concurrency: list[int] = Field(default=[1, 4, 16, 32], min_length=1)
+    input_tokens: int = Field(default=128, ge=1)
+    output_tokens: int = Field(default=64, ge=2)
+    prompts_per_slot: int = Field(default=2, ge=1, description="Requests a point = concurrency × this")
+    repeats: int = Field(default=3, ge=2)
+    warmup_prompts: int = Field(default=1, ge=0, description="Uncounted requests of each point, × concurrency")
+    ttft_limit_ms: float = Field(default=2000, gt=0)
+    tpot_limit_ms: float = Field(default=100, gt=0)
+    shapes: list[Shape] = Field(default=[], description="Further lengths, each at every concurrency")
+    contexts: list[int] = Field(default=[], description="Prompt lengths of one request alone: latency over context")
+    prefix_tokens: int = Field(default=0, ge=0, description="Shared beginning of all prompts, against none; 0: skip")
+    kv_cache_dtypes: list[str] = Field(default=[], description="Compared with serving.kv_cache_dtype; one start each")
+
+
+class Roofline(Section):
+    """How long the machine's own limits are measured: memory bandwidth and matrix rate."""
+
+    seconds: float = Field(default=4, gt=0, le=60, description="For each of the two")
+    losses: bool = Field(default=False, description="Profile one request: where a decode step's time goes; one start")
+
+
+class Tuner(Section):
+    """The search over server flags: what is varied, under which load, for how many server starts."""
+
+    starts: int = Field(default=6, ge=2, description="Server starts, vLLM's defaults included")
+    space: dict[str, list[Scalar]] = Field(default={}, description="Field of `serving` to the values that are tried")
+    concurrency: int = Field(default=32, ge=1)
+    input_tokens: int = Field(default=128, ge=1)
+    output_tokens: int = Field(default=64, ge=2)
+    prompts_per_slot: int = Field(default=2, ge=1)
+    repeats: int = Field(default=2, ge=2)
+    pairs: int = Field(default=3, ge=2, description="A B A B: how often winner and defaults are measured in turn")
+    exhaustive: bool = Field(default=False, description="Every combination of the space instead of a search")
+
+
+class Speculation(Section):
+    """What chapter 07 tries: speculative configurations × workloads × concurrency."""
+
+    configurations: dict[str, dict[str, Any]] = Field(default={}, description="Name to vLLM's --speculative-config")
+    workloads: list[str] = Field(default=["code", "chat", "repetition"], description="Files of runbook/workloads")
+    concurrency: list[int] = Field(default=[1, 4], min_length=1)
+    output_tokens: int = Field(default=64, ge=2, description="Longest answer")
+    prompts_per_slot: int = Field(default=2, ge=1)
+    prompts: int = Field(default=4, ge=1, description="Requests of a run, at least: small concurrencies ask as many")
+    warmup_prompts: int = Field(default=1, ge=0, description="Uncounted requests of each point, × concurrency")
+    repeats: int = Field(default=2, ge=2)
+    synthetic_lengths: list[float] = Field(default=[], description="Acceptance lengths that random weights are given")
+
+
+class Swap(Section):
+    """What chapter 08 switches between, and which ways of starting and waking it measures."""
+
+    models: list[str] = Field(default=[], description="Catalogue names, switched in turn; the first is served first")
+    sources: list[Literal["disk", "page_cache", "tmpfs"]] = ["disk", "page_cache"]
+    sleep_levels: list[Literal[1, 2]] = Field(default=[], description="Levels of vLLM's sleep mode; needs a GPU")
+    repeats: int = Field(default=1, ge=1)
+    empty_caches: bool = Field(default=False, description="The first start of each model finds nothing compiled")
+
+
+class Quality(Section):
+    """Two or more variants of one model, compared by what they say; the first is the reference."""
+
+    models: list[str] = Field(default=[], description="Catalogue names; the first is the reference")
+    text_tokens: int = Field(default=2048, ge=64, description="Tokens of the evaluation text")
+    top: int = Field(default=20, ge=2, description="Logarithms of probabilities asked for at each position")
+    questions: int = Field(default=40, ge=10, description="Program-made tasks beside the smoke questions")
+    original: bool = Field(default=False, description="The served weights against the 4-bit file they were made from")
+
+
+class PowerMap(Section):
+    """The power limits that chapter 06 measures; it changes a card only where the owner says that it may."""
+
+    may_change_limit: bool = Field(default=False, description="Never true for a card that is lent")
+    limits_w: list[int] = Field(default=[], description="Power limits, W")
+    settle_s: float = Field(default=5, ge=0, description="Wait between setting a limit and loading the card")
+    room_c: float = Field(default=35, ge=-20, le=60, description="Warmest room the recommended limit is for")
+    room_now_c: float | None = Field(default=None, description="Room while it is measured, by a thermometer")
+    concurrency: int = Field(default=32, ge=1)
+    prefill_tokens: int = Field(default=2048, ge=16, description="Prompt of the prefill phase; its answers are short")
+    decode_tokens: int = Field(default=512, ge=16, description="Answer of the decode phase; its prompts are short")
+    prompts_per_slot: int = Field(default=2, ge=1)
+    repeats: int = Field(default=2, ge=2, description="Rounds over all limits, down and up in turn")
+    loss: float = Field(default=0.05, gt=0, lt=1, description="Share of speed that the recommended limit may cost")
+
+
+class Upgrade(Section):
+    """The gate of chapter 15: another engine environment against the one in use."""
+
+    python: str = Field(default="", description="Python of the other environment; empty: the one in use")
+    environment: dict[str, str] = Field(default={}, description="Its variables, PYTHONPATH for instance")
+    concurrency: list[int] = Field(default=[1, 16], min_length=1, description="Points; lengths are those of batching")
+    pairs: int = Field(default=4, ge=2, description="A B A B: how often old and new are measured in turn")
+    repeats: int = Field(default=2, ge=1, description="Runs of each point in each turn")
+    tolerance: float = Field(default=0.03, gt=0, lt=1, description="A loss of speed up to this share is accepted")
+
+
+class Line(Section):
+    """The owner's connection."""
+
+    download_mbit_s: float = Field(default=30, gt=0)
+
+
+class Profile(Section):
+    """One target: a typed file in runbook/profiles."""
+
+    name: str
+    title: str
+    description: str
+    hardware: Literal["cpu", "cuda"]
+    host: HostExpectations = HostExpectations()
+    driver: Driver = Driver()
+    tuning: Tuning = Tuning()
+    models: Models
+    serving: Serving = Serving()
+    batching: Batching = Batching()
+    roofline: Roofline = Roofline()
+    tuner: Tuner = Tuner()
+    speculation: Speculation = Speculation()
+    swap: Swap = Swap()
+    quality: Quality = Quality()
+    power: PowerMap = PowerMap()
+    upgrade: Upgrade = Upgrade()
+    thorough: dict[str, Any] = Field(default={}, description="Sections as `--thorough` overlays them: the full sweeps")
+    line: Line = Line()

@@ -1,0 +1,1 @@
+"""The upgrade gate: the same load on two engine environments, and what follows from it."""
