@@ -71,6 +71,10 @@ class Fleet:
         each = sizes.weight_bytes(model) + profile.serving.cpu_kv_cache_gib * sizes.GIB + PROCESS_BYTES
         return max(1, min(profile.serving.alive, int(psutil.virtual_memory().available // each)))
 
+    def runs(self, variant: Variant) -> bool:
+        """Tell whether this configuration runs now."""
+        return variant.label in self._running
+
     def refusal(self, variant: Variant) -> Check | None:
         """Return the check that this configuration failed at the gate, if it did."""
         return self._refused.get(variant.label)

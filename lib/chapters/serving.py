@@ -46,8 +46,9 @@ def verify(chapter: Chapter, engine: Server | None) -> tuple[Check, ...]:
         conformance.routes(engine.routes()),
     ]
     with chapter.engine_time("interface"):
-        found.append(conformance.streaming(engine))
-        if gate.weights(chapter) == "real":
+        real = gate.weights(chapter) == "real"
+        found.append(conformance.streaming(engine, chat=real))
+        if real:
             found += [conformance.structured(engine), conformance.tools(engine)]
         else:
             found += [

@@ -11,12 +11,14 @@ from lib.chapters import gate
 from lib.core import display, paths
 from lib.core.chapter import Chapter
 from lib.core.evidence import Check, Measurement, Scalar
+from lib.core.sections import Profile
 from lib.engine.models import catalogue, fetch
 from lib.engine.models.catalogue import Derived, Model
 from lib.engine.serve import client, command, smoke
 from lib.engine.serve.client import Stream
 from lib.engine.serve.server import Server, StartError
 from lib.engine.serve.variant import Variant
+from lib.engine.swap import sleep
 from lib.engine.swap import source as sources
 from lib.engine.swap.source import Placed, Source
 
@@ -58,7 +60,7 @@ class Turns:
         source : str, optional
             Where its files come from; default: the first of `swap.sources`.
         variant : Variant, optional
-            Serving fields and flags that differ.
+            Serving fields and flags that differ; default: able to sleep, where the profile has levels of sleep.
 
         Returns
         -------
@@ -67,6 +69,8 @@ class Turns:
         """
         profile = self.chapter.profile
         where = source or profile.swap.sources[0]
+        sleeps = profile.hardware == "cuda" and bool(profile.swap.sleep_levels)
+        variant = variant or (sleep.variant(profile, name) if sleeps else Variant(name))
         model = catalogue.get(name)
         before = self.current.model.name if self.current else "nothing"
         folder = fetch.folder(name, profile.models.store)
@@ -74,13 +78,13 @@ class Turns:
             begun = time.monotonic()
             self.stop()
             stopped = time.monotonic() - begun
-            chosen = (variant or Variant(name))._replace(model=name)
-            chosen = chosen._replace(serving={**chosen.serving, **caches.serving(profile.serving.environment, chosen)})
+            chosen = variant._replace(model=name, serving={**variant.serving, **caches.serving(profile, variant)})
             started = self._start(model, place, chosen, begun)
         if started is None:
             return None
         self.current = started.engine
-        conditions: dict[str, Scalar] = {"source": where, "model": name, "compile_cache": caches.state}
+        told = "random weights" if gate.weights(self.chapter) == "random" else where
+        conditions: dict[str, Scalar] = {"source": told, "model": name, "compile_cache": caches.state}
         self._record_times(started, place, stopped, {**conditions, "before": before})
         self._gate(started.engine, name)
         return self.current
@@ -120,21 +124,22 @@ class Turns:
         if weights:
             told.append(_seconds("swap.weights_seconds", "Reading the weights", weights, _way(own), "the engine's log"))
         if not started.answer.error:
-            way = f"{METHOD}; {stopped:.1f} s of it to stop the other one" if stopped > 0.1 else METHOD  # noqa: PLR2004
+            other = f"; {stopped:.1f} s of it to stop the other one" if conditions["before"] != "nothing" else ""
             told.append(
                 _seconds(
                     "swap.first_token_seconds",
                     "From the request for the model to its first token",
                     started.seconds,
                     _way(conditions),
-                    way,
+                    METHOD + other,
                 )
             )
         keep = gate.keep(engine.log)
         self.chapter.record(
             *told, artifacts=keep, command=engine.command, model=engine.model.name, weights=gate.weights(self.chapter)
         )
-        self.chapter.record(_honest(place, conditions))
+        if gate.weights(self.chapter) != "random":  # random ones are read from nowhere
+            self.chapter.record(_honest(place, conditions))
 
     def _gate(self, engine: Server, name: str) -> None:
         """Record kernels and answers. Of a variant, wrong answers are a finding; of the reference, a failure."""
@@ -183,20 +188,29 @@ class _Caches:
         """As evidence carries it."""
         return "not used" if self._eager else "empty" if self._empty else "kept"
 
-    def serving(self, environment: dict[str, str], variant: Variant) -> dict[str, object]:
+    def serving(self, profile: Profile, variant: Variant) -> dict[str, object]:
         """Return the fields of `serving` that point the engine to empty caches; none where they are kept."""
         if not self._empty:
             return {}
-        return {
-            "environment": {**environment, **variant.serving.get("environment", {}), **command.caches(self._folder)}
-        }
+        own = variant.serving.get("environment", profile.serving.environment)
+        return {"environment": {**own, **command.caches(self._folder)}}
 
 
 def rounds(chapter: Chapter) -> list[str]:
     """Return the models in the order in which they are served; with random weights nobody is asked for quality."""
     profile = chapter.profile
     asked = [] if gate.weights(chapter) == "random" else profile.quality.models
-    return list(dict.fromkeys([*(profile.swap.models or [profile.models.served]), *asked]))
+    wanted = dict.fromkeys([*(profile.swap.models or [profile.models.served]), *asked])
+    return [name for name in wanted if _there(chapter, name)]
+
+
+def missing(chapter: Chapter) -> list[Check]:
+    """Record a skip for every model that would be served and is not in the store."""
+    profile = chapter.profile
+    for name in dict.fromkeys([*profile.swap.models, *profile.quality.models]):
+        if not _there(chapter, name):
+            chapter.record(_absent(chapter, name))
+    return chapter.checks("swap.model")
 
 
 def plan(chapter: Chapter) -> display.Html:
@@ -218,12 +232,28 @@ def plan(chapter: Chapter) -> display.Html:
 
 def matrix(turns: Turns) -> list[Measurement]:
     """Start every model from every further source, as often as the profile says, and return all that was timed."""
-    swap = turns.chapter.profile.swap
-    first = swap.sources[0]
-    wanted = [(name, place) for _ in range(swap.repeats) for place in swap.sources for name in swap.models]
-    for name, place in wanted[len(swap.models) if wanted and wanted[0][1] == first else 0 :]:
+    swap, there = turns.chapter.profile.swap, rounds(turns.chapter)
+    models = [name for name in swap.models if name in there]
+    wanted = [(name, place) for _ in range(swap.repeats) for place in swap.sources for name in models]
+    for name, place in wanted[len(models) :]:  # the first of each was served before
         turns.serve(name, place)
     return turns.chapter.measurements("swap.")
+
+
+def _there(chapter: Chapter, name: str) -> bool:
+    return (fetch.folder(name, chapter.profile.models.store) / "config.json").is_file()
+
+
+def _absent(chapter: Chapter, name: str) -> Check:
+    return Check(
+        name="swap.model",
+        title="The model is in the store",
+        status="skip",
+        expected=f"{name} in {chapter.profile.models.store}",
+        observed="it is not there, so nothing is measured with it",
+        fix=f"python -m lib models fetch {name} --profile {chapter.profile.name}",
+        conditions={"model": name},
+    )
 
 
 def _answers(chapter: Chapter, engine: Server) -> gate.Finding:
@@ -245,10 +275,7 @@ def _honest(place: Placed, conditions: dict[str, Scalar]) -> Check:
     """Check that a start that is called one from the disk was one."""
     wanted = conditions["source"]
     status = "warn" if wanted == "disk" and not place.cold else "pass"
-    expected = {
-        "disk": "nothing of the weights in the page cache",
-        "page_cache": "all of the weights in the page cache",
-    }
+    expected = {"disk": "no weights in the page cache", "page_cache": "all weights in the page cache"}
     return Check(
         name="swap.source",
         title="The weights came from where it says",

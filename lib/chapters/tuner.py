@@ -24,6 +24,7 @@ from lib.engine.tune.space import Params, Space
 
 # Where the ready configuration listens when the profile leaves the port open.
 PORT = 8000
+NOT_ASKED = display.Html("<p>This profile varies nothing: tuner.space is empty.</p>", "tuner.space is empty")
 
 
 class Tuning:
@@ -42,21 +43,35 @@ class Tuning:
         self.space: Space = space.of(chapter.profile)
         self.own = self.space.nearest(space.own(chapter.profile))
         self.defaults: Outcome | None = None
+        self._measured: dict[str, Outcome] = {}
         # The defaults are one of the starts.
         budget = self.space.size if chapter.profile.tuner.exhaustive else chapter.profile.tuner.starts - 1
-        self.search = Search(self.space, budget, chapter.artifact("tuner.journal"))
+        self.search = Search(self.space, budget, chapter.artifact("tuner.journal")) if self.space.size else None
 
     def run(self) -> list[Trial]:
         """Measure the defaults, then search; every configuration that was tried is recorded."""
-        if self.chapter.profile.tuner.starts and self.fleet.refusal(OWN) is None:
-            self.defaults = self._outcome(DEFAULTS)
-            self.search.run(self._measure, [self.own] if self.own else [], self.fleet.room)
-            self._record_starts()
-        return self.search.trials
+        if self.search is None or self.fleet.refusal(OWN) is not None:
+            return []
+        if self.own and self.fleet.runs(OWN):
+            self._measured[OWN.label] = self._outcome(OWN, self.own)  # while it is there
+        self.defaults = self._outcome(DEFAULTS)
+        self.search.run(self._measure, [self.own] if self.own else [], self.fleet.room)
+        self._record_starts()
+        return self.trials
+
+    @property
+    def trials(self) -> list[Trial]:
+        """What was tried so far, without the defaults."""
+        return self.search.trials if self.search else []
+
+    @property
+    def best(self) -> Trial | None:
+        """The best configuration that may be used."""
+        return self.search.best if self.search else None
 
     def judge(self) -> Comparison | None:
         """Measure the best configuration and the defaults in turn, A B A B, and record `tuner.gain`."""
-        best = self.search.best
+        best = self.best
         if best is None or self.defaults is None or self.defaults.refused:
             return None
         speeds: dict[str, list[float]] = {DEFAULTS.label: [], "tuned": []}
@@ -88,8 +103,11 @@ class Tuning:
 
     def _measure(self, batch: Sequence[dict[str, Scalar]]) -> list[Outcome]:
         variants = [self.variant(params) for params in batch]
-        self.fleet.prepare(variants, searching=True)
-        return [self._outcome(variant, params) for variant, params in zip(variants, batch, strict=True)]
+        self.fleet.prepare([v for v in variants if v.label not in self._measured], searching=True)
+        return [
+            self._measured.get(variant.label) or self._outcome(variant, params)
+            for variant, params in zip(variants, batch, strict=True)
+        ]
 
     def _outcome(self, variant: Variant, params: Params | None = None) -> Outcome:
         goodput = self._goodput(variant, f"trial-{variant.label}", self.chapter.profile.tuner.repeats)
@@ -124,11 +142,11 @@ class Tuning:
         self.chapter.record(trial, artifacts=raw, model=self._model, weights=gate.weights(self.chapter))
 
     def _record_starts(self) -> None:
-        refused = [trial for trial in self.search.trials if trial.outcome.refused]
+        refused = [trial for trial in self.trials if trial.outcome.refused]
         starts = Measurement(
             name="tuner.starts",
             title="Configurations tried, vLLM's defaults included",
-            value=1 + len(self.search.trials),
+            value=1 + len(self.trials),
             unit="server starts",
             method=f"the whole space has {self.space.size}",
             conditions={"refused_by_the_gate": len(refused), "space": self.space.size},
@@ -153,6 +171,8 @@ class Tuning:
 def plan(chapter: Chapter) -> display.Html:
     """Show what the search may vary, and what it costs."""
     tuner, known = chapter.profile.tuner, space.of(chapter.profile)
+    if not known.size:
+        return NOT_ASKED
     rows = [{"Field": field, "Values": ", ".join(map(str, values))} for field, values in known.values.items()]
     starts = known.size + 1 if tuner.exhaustive else min(tuner.starts, known.size + 1)
     return display.table(
@@ -162,9 +182,9 @@ def plan(chapter: Chapter) -> display.Html:
 
 def figure(tuning: Tuning) -> display.Figure | display.Html:
     """Draw the goodput of every configuration in the order in which it was tried, against vLLM's defaults."""
-    trials = tuning.search.trials
+    trials = tuning.trials
     if not trials or tuning.defaults is None:
-        return display.Html("<p>Nothing was tried.</p>", "nothing was tried")
+        return NOT_ASKED if tuning.search is None else display.Html("<p>Nothing was tried.</p>", "nothing was tried")
     names = ["vLLM's defaults", *(trial.name for trial in trials)]
     values = [tuning.defaults.goodput, *(trial.outcome.goodput for trial in trials)]
     best = max(values)
@@ -177,8 +197,10 @@ def figure(tuning: Tuning) -> display.Figure | display.Html:
 
 def verify(tuning: Tuning, verdict: Comparison | None) -> tuple[Check, ...]:
     """Record whether the search found a configuration that may be used and was judged."""
-    best = tuning.search.best
-    seen = f"best of {1 + len(tuning.search.trials)}: {best.name}" if best else "no configuration passed the gate"
+    best = tuning.best
+    if tuning.search is None:
+        return tuning.chapter.record(_not_asked())
+    seen = f"best of {1 + len(tuning.trials)}: {best.name}" if best else "no configuration passed the gate"
     check = Check(
         name="tuner.judged",
         title="A configuration was found and judged against the defaults",
@@ -192,7 +214,7 @@ def verify(tuning: Tuning, verdict: Comparison | None) -> tuple[Check, ...]:
 
 def write(tuning: Tuning) -> list[Path]:
     """Write the best configuration as files that vLLM and systemd read; nothing is installed."""
-    best, chapter = tuning.search.best, tuning.chapter
+    best, chapter = tuning.best, tuning.chapter
     if best is None:
         return []
     profile = tuning.variant(best.params).of(chapter.profile)
@@ -210,10 +232,8 @@ def write(tuning: Tuning) -> list[Path]:
 
 def decide(tuning: Tuning, verdict: Comparison | None) -> Decision:
     """Choose the configuration: the best if it is better than the defaults, else the defaults."""
-    best, cited = tuning.search.best, ["tuner.goodput", "tuner.starts", "tuner.gain", "tuner.judged"]
-    others = [
-        f"{trial.name}: {trial.outcome.refused or f'{trial.outcome.goodput:.2f}/s'}" for trial in tuning.search.trials
-    ]
+    best, cited = tuning.best, ["tuner.goodput", "tuner.starts", "tuner.gain", "tuner.judged"]
+    others = [f"{trial.name}: {trial.outcome.refused or f'{trial.outcome.goodput:.2f}/s'}" for trial in tuning.trials]
     if verdict is None or best is None:
         choice, reason = "Nothing is decided", "No configuration was judged against the defaults."
         cited = ["tuner.judged"]
@@ -230,6 +250,17 @@ def decide(tuning: Tuning, verdict: Comparison | None) -> Decision:
             f"{verdict.low:.2f} to {verdict.high:.2f}): {verdict.verdict}."
         )
     return Decision(name="tuner.configuration", choice=choice, reason=reason, evidence=cited, alternatives=others)
+
+
+def _not_asked() -> Check:
+    return Check(
+        name="tuner.judged",
+        title="A configuration was found and judged against the defaults",
+        status="skip",
+        expected="a search over server flags",
+        observed="tuner.space is empty in this profile: there is nothing to vary",
+        fix='--set tuner.space={"max_num_seqs": [64, 256]}  (fields of `serving` with the values to try)',
+    )
 
 
 def _says(outcome: Outcome) -> str:

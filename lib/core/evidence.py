@@ -57,7 +57,7 @@ class Record(Model):
     schema_version: int = Field(default=SCHEMA, alias="schema")
     name: Name
     title: str = ""
-    provenance: Provenance = Provenance()
+    provenance: Provenance = Field(default_factory=Provenance)
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

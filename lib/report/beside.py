@@ -47,6 +47,7 @@ FOUND = {
     "tuner.gain": ("configuration", "verdict"),
 }
 _MOST_ON_FRONT = 8
+_NOT_ON_FRONT = ("batching.ttft_ms", "batching.tpot_ms")
 Key = tuple[str, tuple[tuple[str, Scalar], ...]]  # model, conditions
 
 
@@ -111,9 +112,17 @@ class Beside:
     problems: list[RunbookError]
 
     @property
+    def heads(self) -> list[str]:
+        """Names of the bundles above their columns: the machine and, where two have the same, the bundle too."""
+        titles = [bundle.machine.title for bundle in self.bundles]
+        names = [bundle.name for bundle in self.bundles]
+        return [t if titles.count(t) == 1 else f"{t} ({name})" for t, name in zip(titles, names, strict=True)]
+
+    @property
     def shared(self) -> list[tuple[Group, Row]]:
-        """The rows that this run and a bundle have in common, for the front page: the first few."""
-        common = [(group, row) for group in self.both for row in group.rows if row.shared]
+        """The rows that this run and a bundle have in common, for the front page: the first few, latencies aside."""
+        groups = [group for group in self.both if group.quantity not in _NOT_ON_FRONT]
+        common = [(group, row) for group in groups for row in group.rows if row.shared]
         return common[:_MOST_ON_FRONT]
 
 

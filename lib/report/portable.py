@@ -18,9 +18,8 @@ _PATH = re.compile(rf"(?<![\w.:/~*-])/(?!{_COMMON}/)[\w.+@-]+(?:/[\w.+@=,-]+)+/?
 _INSIDE = re.compile(r"/(\.venv/|\.cache/|runbook/|notebooks/|lib/(?:core|engine|host|chapters)/)")
 # A file of an installed package is named by the package alone, wherever it is installed.
 _PACKAGES = re.compile(r"(?<![\w.:/~*-])/[\w.+@/-]*?/(?:site|dist)-packages/")
-_PER_REQUEST = frozenset(
-    {"errors", "generated_texts", "input_lens", "itls", "latencies", "output_lens", "start_times", "ttfts"}
-)
+_PER_REQUEST = {"errors", "generated_texts", "input_lens", "itls", "latencies", "output_lens", "queue_times"}
+_PER_REQUEST |= {"start_times", "ttfts"}
 _LONGEST_LIST = 32
 _SUMMARIES = ({"duration", "completed"}, {"avg_latency"}, {"elapsed_time", "tokens_per_second"})
 _LOUD = re.compile(r"\b(?:WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d\b")

@@ -109,7 +109,7 @@ def test_the_tuner_counts_the_defaults_as_a_start_and_tries_the_profile_first(
     chapter: Chapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuning = searched(chapter, monkeypatch, {OWN.label: 5.0, "defaults": 2.0})
-    assert tuning.variant(tuning.search.trials[0].params) == OWN
+    assert tuning.variant(tuning.trials[0].params) == OWN
     (starts,) = chapter.measurements("tuner.starts")
     assert (starts.value, starts.conditions["space"]) == (3, 24)
     assert len(chapter.measurements("tuner.goodput")) == 3
@@ -138,6 +138,14 @@ def test_nothing_is_judged_where_nothing_passed_the_gate(chapter: Chapter, monke
     assert [check.status for check in tuner.verify(tuning, None)] == ["fail"]
     assert tuner.decide(tuning, None).choice == "Nothing is decided"
     assert tuner.write(tuning) == []
+
+
+def test_a_profile_that_varies_nothing_skips_the_search(tmp_path: Path) -> None:
+    opened = open_chapter("06", "embedded", "plan", str(tmp_path), {"tuner.space": {}})
+    tuning = Tuning(opened, Fleet(opened))
+    assert tuning.run() == []
+    assert [check.status for check in tuner.verify(tuning, tuning.judge())] == ["skip"]
+    assert "varies nothing" in tuner.plan(opened).markup
 
 
 def test_the_ready_configuration_is_written(chapter: Chapter, monkeypatch: pytest.MonkeyPatch) -> None:

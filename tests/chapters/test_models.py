@@ -94,7 +94,8 @@ def test_apply_fetches_them(open_04: Callable[..., Chapter], fetched: list[str])
 
 def test_packages_are_brought_in_every_mode(open_04: Callable[..., Chapter], fetched: list[str]) -> None:
     models.bring(open_04())
-    assert fetched == ["smollm2-135m", "minilm-l6"]
+    derived = [f"smollm2-135m-{method}" for method in ("front", "int8", "int4")]
+    assert fetched == ["smollm2-135m", "minilm-l6", *derived]
 
 
 def test_the_prediction_is_recorded_for_chapter_05(open_04: Callable[..., Chapter]) -> None:

@@ -86,7 +86,7 @@ def test_random_weights_are_not_asked_for_structure(tmp_path: Path, monkeypatch:
     green = Check(name="serving.any", status="pass")
     monkeypatch.setattr(gate.kernels, "checks", lambda *_: [green])
     for name in ("listening", "routes", "streaming"):
-        monkeypatch.setattr(serving.conformance, name, lambda _: green)
+        monkeypatch.setattr(serving.conformance, name, lambda *_, **__: green)
     opened = chapter(tmp_path, serving__load_format="dummy")
     running = engine(readback=Readback, libraries=list, routes=list, profile=opened.profile)
     found = {check.name: check.status for check in serving.verify(opened, running)}

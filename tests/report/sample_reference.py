@@ -119,6 +119,7 @@ def result(value: float) -> dict[str, Any]:
         "output_throughput": value,
         "percentiles": [1, 2, 3],
         "ttfts": [0.1] * 3,
+        "queue_times": [0.1],
         "generated_texts": ["private"],
         "new_list_of_a_later_version": [0.5] * 500,
     }

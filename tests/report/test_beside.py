@@ -183,7 +183,9 @@ def test_many_series_are_cut_and_nothing_measured_is_no_point(tmp_path: Path) ->
 def test_bundles_of_the_same_card_are_told_apart(tmp_path: Path) -> None:
     for name in ("one", "two"):
         sample_reference.bundle.write([sample_reference.run(tmp_path / name)], name, tmp_path / "out")
-    drawn = beside_figure.throughput(laid(tmp_path / "one", tmp_path / "out"), 1)
+    found = laid(tmp_path / "one", tmp_path / "out")
+    assert found.heads == ["Sample H999 (one)", "Sample H999 (two)"]
+    drawn = beside_figure.throughput(found, 1)
     assert drawn
     assert drawn.heads[1:3] == ["Qwen3-30B-A3B 512/128, one", "Qwen3-30B-A3B 512/128, two"]
 

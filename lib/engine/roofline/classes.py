@@ -54,17 +54,16 @@ def in_order(names: list[str]) -> list[str]:
     router, and the last product of a step is the lm_head.
     """
     kinds = [named(name) for name in names]
-    dense = [kind == DENSE for kind in kinds]
     for here in range(1, len(kinds)):
         if kinds[here] == ROUTING:
-            _rename(kinds, dense, here - 1, ROUTING)
-    last = max((here for here, product in enumerate(dense) if product), default=-1)
-    _rename(kinds, dense, last, HEAD)
+            _rename(kinds, here - 1, ROUTING)
+    last = max((here for here, kind in enumerate(kinds) if kind == DENSE), default=-1)
+    _rename(kinds, last, HEAD)
     return kinds
 
 
-def _rename(kinds: list[str], dense: list[bool], end: int, kind: str) -> None:
+def _rename(kinds: list[str], end: int, kind: str) -> None:
     """Give the run of products that ends here another class: one product may take several kernels."""
-    while end >= 0 and dense[end] and kinds[end] == DENSE:
+    while end >= 0 and kinds[end] == DENSE:
         kinds[end] = kind
         end -= 1

@@ -108,7 +108,7 @@ def check(facts: Facts) -> Check:
         name="roofline.probe",
         title="The machine's own limits are measured",
         status="fail" if not found else "pass" if times >= TIMES else "warn",
-        expected=f"memory bandwidth, over {TIMES} times the cache at least, and matrix rate, on the engine's own device",
+        expected=f"memory bandwidth over {TIMES} times the cache or more, and matrix rate, on the engine's device",
         observed=facts.failure or told + notes,
         fix="free memory, then measure again" if found else by_hand + "computes on this device",
     )

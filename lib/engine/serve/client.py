@@ -11,6 +11,7 @@ import httpx
 
 TIMEOUT_S = 300.0
 CHAT = "/v1/chat/completions"
+TEXT = "/v1/completions"
 
 
 class Answer(NamedTuple):
@@ -82,13 +83,13 @@ def chat_all(url: str, bodies: Sequence[Mapping[str, Any]], concurrency: int) ->
         return list(pool.map(lambda body: chat(url, body), bodies))
 
 
-def stream(url: str, body: Mapping[str, Any], timeout: float = TIMEOUT_S) -> Stream:
+def stream(url: str, body: Mapping[str, Any], timeout: float = TIMEOUT_S, path: str = CHAT) -> Stream:
     """Ask one question with `stream` and `include_usage` and return what came over the wire."""
     asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
     begun = time.monotonic()
     text, events, first, last, done, finish = "", 0, 0.0, 0.0, False, ""
     usage: dict[str, int] = {}
-    with http().stream("POST", f"{url}{CHAT}", json=asked, timeout=timeout) as response:
+    with http().stream("POST", f"{url}{path}", json=asked, timeout=timeout) as response:
         kind = response.headers.get("content-type", "")
         if response.status_code != httpx.codes.OK:
             response.read()
@@ -102,7 +103,8 @@ def stream(url: str, body: Mapping[str, Any], timeout: float = TIMEOUT_S) -> Str
             part = json.loads(line.removeprefix("data: "))
             usage = part.get("usage") or usage
             for choice in part["choices"]:
-                piece = choice["delta"].get("content") or choice["delta"].get("reasoning") or ""
+                delta = choice.get("delta", {})
+                piece = delta.get("content") or delta.get("reasoning") or choice.get("text") or ""
                 finish = choice["finish_reason"] or finish
                 if piece:
                     events, last = events + 1, time.monotonic() - begun

@@ -26,7 +26,7 @@ class Space(NamedTuple):
     @property
     def size(self) -> int:
         """How many configurations there are: the starts that an exhaustive search takes."""
-        return sum(1 for _ in self.all())
+        return sum(1 for _ in self.all()) if self.values else 0
 
     def all(self) -> Iterator[dict[str, Scalar]]:
         """Yield every configuration."""
@@ -45,20 +45,14 @@ class Space(NamedTuple):
 
 
 def of(profile: Profile) -> Space:
-    """Return a profile's search space, every value of it checked.
+    """Return a profile's search space, every value of it checked; without fields there is nothing to search.
 
     Raises
     ------
     RunbookError
-        A field that `serving` does not have, a value that it does not take, no values, or no space at all.
+        A field that `serving` does not have, a value that it does not take, or no values.
     """
     space = profile.tuner.space
-    if not space:
-        raise RunbookError(
-            "the tuner has nothing to vary",
-            where=f"runbook/profiles/{profile.name}.yml, tuner.space",
-            fix="name fields of `serving` with their values, such as max_num_seqs: [8, 16, 32]",
-        )
     for field, values in space.items():
         place = f"runbook/profiles/{profile.name}.yml, tuner.space.{field}"
         if not field.startswith("--") and field not in Serving.model_fields:

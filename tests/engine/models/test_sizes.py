@@ -10,6 +10,7 @@ from lib.engine.models import catalogue, sizes
 # Totals of the publications (Hugging Face counts them from the tensors).
 PARAMETERS = {
     "smollm2-135m": 134_515_008,
+    "smollm2-135m-front": 106_194_240,
     "minilm-l6": 22_713_216,
     "qwen3-30b-a3b": 30_532_122_624,
     "qwen3-coder-30b-a3b": 30_532_122_624,

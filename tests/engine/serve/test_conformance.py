@@ -71,6 +71,16 @@ def test_a_stream_in_pieces_passes(ask: Ask) -> None:
     assert "the same text as without streaming" in verdict.observed
 
 
+def test_a_stream_of_plain_text_passes_too(ask: Ask) -> None:
+    def plain(text: str, finish: str | None = None) -> str:
+        return f"data: {json.dumps({'choices': [{'text': text, 'finish_reason': finish}]})}\n\n"
+
+    events = [*map(plain, PIECES), plain("", "length"), *GOOD[4:]]
+    verdict = ask(lambda server: conformance.streaming(server, chat=False), events=events)
+    assert verdict.status == "pass", verdict.observed
+    assert "3 pieces" in verdict.observed
+
+
 @pytest.mark.parametrize(
     ("told", "reason"),
     [

@@ -37,7 +37,6 @@ def test_the_spaces_of_all_profiles_are_valid(name: str) -> None:
         ({"max_num_seqs": []}, "no values to try"),
         ({"max_num_seqs": [8, 0]}, "greater than or equal to 1"),
         ({"max_num_seqs": ["many"]}, "valid integer"),
-        ({}, "nothing to vary"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused(values: dict[str, list[object]], told: str) -> None:
@@ -50,6 +49,19 @@ def test_the_profile_is_found_in_the_space_only_if_all_its_values_are() -> None:
     own = {"max_num_seqs": 8, "bind_all_cpus": True, "kv_cache_dtype": "auto", "port": 0}
     assert SMALL.nearest(own) == {"max_num_seqs": 8, "bind_all_cpus": True, "kv_cache_dtype": "auto"}
     assert SMALL.nearest({**own, "max_num_seqs": 12}) is None
+
+
+def test_flags_of_vllm_are_varied_too() -> None:
+    searched = profiles.load("embedded", {"tuner.space": {"--enable-x": [False, True], "--size": [1, 2]}})
+    assert space.own(searched)["--enable-x"] is False
+    flagged = space.variant({"--enable-x": True, "--size": 2}).of(searched)
+    assert flagged.serving.extra_args == ["--enable-x", "--size", "2"]
+    assert space.variant({"--enable-x": False, "--size": 1}).flags == ("--size", "1")
+    assert space.label({"--enable-x": True, "--size": 2}) == "enablexyes-size2"
+
+
+def test_an_empty_space_has_nothing_to_search() -> None:
+    assert space.of(profiles.load("embedded", {"tuner.space": {}})).size == 0
 
 
 def test_names_are_short_and_fit_for_files() -> None:
