@@ -11,6 +11,7 @@ from lib.core.chapter import Chapter
 from lib.core.evidence import Check, Decision, Measurement
 from lib.engine.bench.point import Effort, Point
 from lib.engine.bench.results import Result
+from lib.engine.serve.server import Server
 from lib.engine.speculate import acceptance, findings, same_text, workloads
 from lib.engine.speculate.configurations import PLAIN, Configuration, configurations
 
@@ -87,6 +88,13 @@ def measure(chapter: Chapter, fleet: Fleet) -> dict[str, list[Result]]:
         if PLAIN.label in broken or variant.label in broken:
             continue
         engine = fleet.use(variant)
+        if (
+            repeat == 0
+            and not chapter.profile.speculation.warmup_prompts
+            and not _first(chapter, engine, variant.label)
+        ):
+            broken.add(variant.label)
+            continue
         # The folder's name is part of the seed, and the seed shall not know the server.
         part = loads.measure(
             chapter, engine, points(chapter), effort(chapter, repeat), f"{variant.label}/r{repeat}", "spec.completed"
@@ -96,6 +104,12 @@ def measure(chapter: Chapter, fleet: Fleet) -> dict[str, list[Result]]:
         else:
             broken.add(variant.label)
     return {label: _merged(parts) for label, parts in runs.items() if len(parts) == len(repeats)}
+
+
+def _first(chapter: Chapter, engine: Server | None, label: str) -> bool:
+    """Put one uncounted load on a server whose points are not warmed up one by one; tell whether it went well."""
+    largest = max(points(chapter), key=lambda point: point.concurrency)
+    return bool(loads.measure(chapter, engine, [largest], effort(chapter, 0), f"{label}/first", "spec.completed"))
 
 
 def points(chapter: Chapter) -> list[Point]:

@@ -203,14 +203,16 @@ def _kept(figure: ways.Figure) -> int:
 
 def _answer(engine: Server) -> tuple[str, int]:
     told = client.chat(engine.url, client.question(engine.model.name, QUESTION, TOKENS, seed=1))
-    return told.error or told.text, told.tokens
+    # A model that thinks first may not have come to its answer yet: what it thought counts as well.
+    thought = str(told.message.get("reasoning") or told.message.get("reasoning_content") or "")
+    return told.error or thought + told.text, told.tokens
 
 
 def _same(engine: Server, level: int, before: tuple[str, int], after: tuple[str, int]) -> Check:
     return Check(
         name="swap.answer",
         title="The answer after waking is the one before",
-        status="pass" if before == after else "fail",
+        status="pass" if before == after and after[1] else "fail",
         expected=f"{before[1]} tokens, greedy: {before[0][:60]!r}",
         observed=f"{after[1]} tokens: {after[0][:60]!r}",
         fix="do not use this level: the weights came back damaged or not at all; after level 2 they must be read again "

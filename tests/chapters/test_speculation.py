@@ -56,8 +56,8 @@ def loaded(
     assert effort.repeats == 1
     if engine is None:
         return []
-    repeat = int(name.rpartition("r")[2])
-    label = name.partition("/")[0]
+    label, _, part = name.partition("/")
+    repeat = 0 if part == "first" else int(part.removeprefix("r"))
     found = []
     for point in points:
         workload = point.dataset.stem if point.dataset else ""
@@ -74,6 +74,9 @@ def loaded(
             "failed": 0,
             "total_output_tokens": 128,
             "generated_texts": ["a", "b", "c", "d"],
+            "output_lens": [32] * 4,
+            "ttfts": [1 / speed] * 4,
+            "itls": [[1 / speed] * 31] * 4,
         }
         if label != PLAIN.label:
             told |= {
@@ -118,7 +121,7 @@ def test_one_server_after_the_other_where_only_one_may_run(tmp_path: Path) -> No
     fleet = Running(room=1)
     found, _ = through(opened(tmp_path), fleet)
     assert fleet.order == ["plain"] * 3 + ["ngram"] * 3
-    assert "one server after the other" in next(m for m in found if m.name == "spec.speedup").method
+    assert "one server measured after the other" in next(m for m in found if m.name == "spec.speedup").method
 
 
 def test_what_is_recorded(tmp_path: Path) -> None:

@@ -106,10 +106,8 @@ def _against(told: Told, reference: Told, top: int) -> list[Measurement]:
     conditions: dict[str, Scalar] = {"model": told.model, "reference": reference.model}
     bound = f"lower bound from the top {top} of each, which hold {seen:.1%} of the probability"
     return [
-        _mean("quality.kl", "KL divergence from the reference", "nats", kl, conditions, f"{bound}: {divergence.BOUND}"),
-        _mean(
-            "quality.top1_agreement", "Same first choice as the reference", "share", same, conditions, "greedy choice"
-        ),
+        _mean("kl", "KL divergence from the reference", "nats", kl, conditions, f"{bound}: {divergence.BOUND}"),
+        _mean("top1_agreement", "Same first choice as the reference", "share", same, conditions, "greedy choice"),
         _ratio(loss, conditions),
     ]
 

@@ -66,4 +66,4 @@ def mcnemar(only_first: int, only_second: int) -> float:
     if not asked:
         return 1.0
     tail = sum(math.comb(asked, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, 2.0 * tail * math.ldexp(1.0, -asked))
+    return min(1.0, 2 * tail / (1 << asked))

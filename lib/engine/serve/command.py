@@ -45,7 +45,23 @@ def arguments(profile: Profile, model: Model, folder: Path, port: int) -> list[s
         flags.append("--enforce-eager")
     if serving.load_format != "auto":
         flags += ["--load-format", serving.load_format]
-    return [*flags, *model.flags, *serving.extra_args]
+    own = model.flags if serving.load_format == "auto" else _without_parsers(model.flags)
+    return [*flags, *own, *serving.extra_args]
+
+
+def _without_parsers(flags: Sequence[str]) -> list[str]:
+    """Return a model's flags without what reads its answers: beside random weights stands another model's tokenizer.
+
+    gpt-oss's reasoning parser does not even start without the tokens of its own (vLLM 0.26).
+    """
+    kept: list[str] = []
+    words = iter(flags)
+    for word in words:
+        if word in ("--reasoning-parser", "--tool-call-parser"):
+            next(words, None)
+        elif word != "--enable-auto-tool-choice":
+            kept.append(word)
+    return kept
 
 
 def launcher() -> list[str]:

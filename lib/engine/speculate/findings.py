@@ -8,8 +8,11 @@ from lib.engine.bench.results import Result
 from lib.engine.speculate import speedup
 
 INTERVAL = "95 % interval on the logarithm, the wider of paired Student t and bootstrap"
-TOGETHER = "ratio of output throughput to the plain server's, geometric mean of {n} repeats in turn; {interval}"
-APART = "ratio of output throughput to the plain server's, geometric mean of {n} repeats, one server after the other; "
+RATIO = (
+    "ratio of a request's output tokens per second to the plain server's, geometric mean of {n} pairs (the same prompt "
+    "in the same repeat); "
+)
+TOGETHER, APART = "servers measured in turn; ", "one server measured after the other; "
 CROSSING = (
     "where the speed-up crosses 1, on a line over the logarithms between two measured points; "
     "at least: it paid at every one; below: not even at the smallest"
@@ -38,7 +41,7 @@ def speedup_of(label: str, plain: Result, other: Result, *, in_turn: bool) -> Me
         Whether the repeats went round the servers; the method says so.
     """
     ratio = speedup.speedup(plain, other)
-    method = TOGETHER.format(n=ratio.n, interval=INTERVAL) if in_turn else APART.format(n=ratio.n) + INTERVAL
+    method = RATIO.format(n=ratio.n) + (TOGETHER if in_turn else APART) + INTERVAL
     return Measurement(
         name="spec.speedup",
         title="Speed-up",

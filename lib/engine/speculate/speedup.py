@@ -1,9 +1,9 @@
 """Speed-up against the server without speculation: the ratio, where it falls below 1, and its cost."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lib.engine.bench.compare import Comparison, compare
 from lib.engine.bench.results import Result
@@ -53,15 +53,24 @@ class Cost(NamedTuple):
 
 
 def speedup(plain: Result, other: Result) -> Comparison:
-    """Return the ratio of output throughput, the same repeat of both being one pair.
+    """Return the ratio of the speed of a request; the same prompt in the same repeat of both is one pair.
+
+    The speed of a request is its output tokens over its whole time, prefill included. At a steady load that is the
+    server's output throughput over the number of requests at a time. The throughput of a short run is not steady: its
+    last requests run alone, and speculation, which ends requests at different times, has the longer tail.
 
     Raises
     ------
     ValueError
-        Fewer than two repeats of either.
+        Fewer than two pairs, or runs that do not belong together.
     """
-    pairs = list(zip(plain.runs, other.runs, strict=True))
-    return compare([a["output_throughput"] for a, _ in pairs], [b["output_throughput"] for _, b in pairs])
+    pairs = [
+        pair
+        for a, b in zip(plain.runs, other.runs, strict=True)
+        for pair in zip(_speeds(a), _speeds(b), strict=True)
+        if min(pair) > 0
+    ]
+    return compare([a for a, _ in pairs], [b for _, b in pairs])
 
 
 def cost(pairs: Sequence[tuple[Result, Result]]) -> Cost | None:
@@ -115,6 +124,12 @@ def schedule(tokens: int, off_from: int, sequences: int) -> list[list[int]]:
     """
     ranges = [[1, min(off_from - 1, sequences), tokens]]
     return ranges + ([[off_from, sequences, 0]] if off_from <= sequences else [])
+
+
+def _speeds(run: Mapping[str, Any]) -> list[float]:
+    """Return each request's output tokens per second; 0 for one that failed."""
+    times = [first + sum(rest) for first, rest in zip(run["ttfts"], run["itls"], strict=True)]
+    return [tokens / time if time > 0 else 0.0 for tokens, time in zip(run["output_lens"], times, strict=True)]
 
 
 def _tpot(result: Result) -> float:

@@ -18,9 +18,10 @@ def test_wilson_does_not_collapse_at_the_ends(right: int, bound: float) -> None:
     assert high - low > 0.1
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "p"), [(0, 0, 1.0), (5, 5, 1.0), (6, 0, 0.03125), (8, 1, 0.0390625), (1, 8, 0.0390625)]
-)
+SPLITS = [(0, 0, 1.0), (5, 5, 1.0), (6, 0, 0.03125), (8, 1, 0.0390625), (1, 8, 0.0390625)]
+
+
+@pytest.mark.parametrize(("a", "b", "p"), SPLITS)
 def test_mcnemar_exact(a: int, b: int, p: float) -> None:
     assert intervals.mcnemar(a, b) == pytest.approx(p)
 

@@ -22,7 +22,9 @@ def solve(question: Question) -> str:
     if kind == "copy":
         return ask.removeprefix("Repeat exactly: ")
     if kind == "count":
-        word, listed = re.search(r"word (\w+) stand in this list: ([^?]+)", ask).groups()  # type: ignore[union-attr]
+        counted = re.search(r"word (\w+) stand in this list: ([^?]+)", ask)
+        assert counted
+        word, listed = counted.groups()
         return str(listed.split(", ").count(word))
     if kind == "sum":
         numbers = re.search(r"(\d+) ([+-]) (\d+)", ask)

@@ -12,6 +12,7 @@ from lib.core import paths
 from lib.core import profile as profiles
 from lib.engine.models import catalogue
 from lib.engine.serve import command
+from lib.engine.serve.variant import DEFAULTS
 
 FOLDER = paths.CACHE / "models" / MODEL
 
@@ -104,3 +105,28 @@ def test_a_cpu_list_holds_exactly_the_cpus(cpus: set[int]) -> None:
         first, _, last = part.partition("-")
         found |= set(range(int(first), int(last or first) + 1))
     assert found == cpus
+
+
+def test_beside_random_weights_nothing_reads_the_answers() -> None:
+    profile, model = profiles.load("h200"), catalogue.get("gpt-oss-120b")
+    random = command.arguments(profile, model, Path("m"), 1)
+    real = command.arguments(profiles.load("h200", {"serving.load_format": "auto"}), model, Path("m"), 1)
+    assert not [word for word in random if "parser" in word or "tool" in word or word.startswith("openai")]
+    assert {"--reasoning-parser", "--tool-call-parser", "--enable-auto-tool-choice"} <= set(real)
+    assert random[-2:] == ["--load-format", "dummy"]
+
+
+@pytest.mark.parametrize(("wanted", "bound"), [(True, "0-2"), (False, "auto"), (None, "0-2")])
+def test_the_profile_may_decide_where_threads_go(
+    monkeypatch: pytest.MonkeyPatch, wanted: bool | None, bound: str
+) -> None:
+    monkeypatch.setattr(command.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    profile = profiles.load("embedded", {"serving.bind_all_cpus": wanted})
+    assert command.environment(profile)["VLLM_CPU_OMP_THREADS_BIND"] == bound
+
+
+def test_what_is_left_to_vllm_is_not_said() -> None:
+    profile = DEFAULTS.of(profiles.load("embedded"))
+    words = command.arguments(profile, catalogue.get("smollm2-135m"), Path("m"), 1)
+    assert not {"--max-num-seqs", "--max-num-batched-tokens"} & set(words)
+    assert command.environment(profile)["VLLM_CPU_OMP_THREADS_BIND"] == "auto"
