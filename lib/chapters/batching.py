@@ -67,7 +67,7 @@ def contexts(chapter: Chapter, engine: Server | None) -> list[Measurement]:
     load, limit = chapter.profile.batching, chapter.profile.serving.max_model_len
     lengths = [length for length in load.contexts if length + CONTEXT_OUTPUT <= limit]
     wanted = [Point(1, length, CONTEXT_OUTPUT) for length in lengths]
-    return loads.record(chapter, loads.measure(chapter, engine, wanted, Effort.of(load), "context"), "batching.context")
+    return loads.record(chapter, loads.measure(chapter, engine, wanted, _further(load), "context"), "batching.context")
 
 
 def prefixes(chapter: Chapter, engine: Server | None) -> list[Measurement]:
@@ -76,7 +76,7 @@ def prefixes(chapter: Chapter, engine: Server | None) -> list[Measurement]:
     if engine is None or not load.prefix_tokens:
         return []
     length = load.prefix_tokens + load.input_tokens
-    effort = Effort.of(load)._replace(prompts_per_slot=PREFIX_PROMPTS)
+    effort = _further(load)._replace(prompts_per_slot=PREFIX_PROMPTS)
     found: list[Measurement] = []
     for shared in (0, load.prefix_tokens):
         before = engine.counters()
@@ -108,7 +108,7 @@ def kv_types(chapter: Chapter, fleet: Fleet) -> list[Measurement]:
         variant = Variant(f"kv-{kind}", {"kv_cache_dtype": kind})
         wanted = [Point(max(load.concurrency), load.input_tokens, load.output_tokens)]
         results = loads.measure(
-            chapter, fleet.use(variant, searching=True), wanted, Effort.of(load), f"load-{variant.label}"
+            chapter, fleet.use(variant, searching=True), wanted, _further(load), f"load-{variant.label}"
         )
         found += loads.record(chapter, results, "batching.kv", kv_cache_dtype=kind)
         fleet.stop(variant)
@@ -162,3 +162,7 @@ def decide(
         evidence=cited,
         alternatives=others,
     )
+
+
+def _further(load: Batching) -> Effort:
+    return Effort.of(load)._replace(repeats=load.further_repeats)

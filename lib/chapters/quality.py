@@ -1,5 +1,7 @@
 """Chapter 08, second half: what fewer bits cost in sense. Variants of one model, asked the same things."""
 
+from collections.abc import Sequence
+
 import psutil
 
 from lib.chapters import gate
@@ -13,13 +15,17 @@ from lib.engine.bench.results import Result
 from lib.engine.models import catalogue, fetch
 from lib.engine.quality import findings, positions, tasks, text
 from lib.engine.quality.findings import Told
-from lib.engine.quality.positions import Position
 from lib.engine.serve import smoke
 from lib.engine.serve.server import Server
+from lib.engine.serve.smoke import Graded
 
 SPEED = (Point(1, 64, 32), Point(8, 64, 32))
 SPEED_EFFORT = Effort(repeats=2, prompts_per_slot=2, warmup_prompts=1, ttft_limit_ms=60_000, tpot_limit_ms=60_000)
 MEMORY = "sum over the engine's processes of memory that they share with nobody (USS)"
+
+
+# Tokens of the first window that the reference reads a second time.
+AGAIN = 256
 
 
 class Interview:
@@ -44,13 +50,15 @@ class Interview:
         """What the reference said, if it did."""
         return next((told for told in self.told if told.model == self.quality.models[0]), None)
 
-    def ask(self, engine: Server | None, *, trusted: bool = True) -> None:
+    def ask(self, engine: Server | None, known: Sequence[Graded] = (), *, trusted: bool = True) -> None:
         """Ask one running variant; without one, or where quality is not asked of it, nothing happens.
 
         Parameters
         ----------
         engine : Server or None
             The server.
+        known : sequence of Graded, optional
+            Its answers to the smoke questions, from the gate: they count as well.
         trusted : bool
             It passed the gate. Otherwise its speed is not measured; what it says is still a finding.
         """
@@ -58,26 +66,26 @@ class Interview:
             return
         name = engine.model.name
         try:
-            with self.chapter.engine_time("quality"):
-                self.told.append(self._interview(engine, name))
+            self.told.append(self._interview(engine, name, known))
         except RunbookError as error:
             self.chapter.record(_broken(name, error), model=name)
             return
-        if trusted:
+        if trusted and self.quality.speed:
             self.speeds[name] = loads.measure(
                 self.chapter, engine, SPEED, SPEED_EFFORT, f"load-{name}", check="quality.completed"
             )
 
-    def _interview(self, engine: Server, name: str) -> Told:
+    def _interview(self, engine: Server, name: str, known: Sequence[Graded]) -> Told:
         # The first variant's tokenizer splits the text for all: variants of one model share it.
         self.windows = self.windows or text.windows(engine.url, name, self.text, self.quality.text_tokens)
-        seen = positions.ask(engine.url, name, self.windows, self.quality.top)
-        again: list[list[Position]] = []
-        if name == self.quality.models[0]:
-            # Whoever asks for the probabilities of a prompt never gets it from the prefix cache: this computes again.
-            again = positions.ask(engine.url, name, self.windows, self.quality.top)
-        questions = [*smoke.load().questions, *tasks.make(self.quality.questions)]
-        graded = tasks.grade(engine.url, name, questions)
+        # Whoever asks for the probabilities of a prompt never gets it from the prefix cache: `again` computes again.
+        twice = [self.windows[0][:AGAIN]] if name == self.quality.models[0] else []
+        with self.chapter.engine_time("text"):
+            seen = positions.ask(engine.url, name, self.windows, self.quality.top)
+            again = positions.ask(engine.url, name, twice, self.quality.top)
+        with self.chapter.engine_time("tasks"):
+            made = tasks.grade(engine.url, name, tasks.make(self.quality.questions))
+        graded = [*tasks.regrade(known), *made]
         files = [
             positions.save(seen, self.chapter.artifact(f"positions-{name}.jsonl")),
             self.chapter.save(f"tasks-{name}.json", smoke.as_json(graded)),

@@ -52,7 +52,7 @@ def figure(interview: Interview) -> display.Figure | display.Html:
     plot = go.Figure()
     passes = [(f"{reference.model}, asked again", divergence.flat(reference.again))]
     for name, seen in [(told.model, told.positions) for told in others] + passes:
-        pairs = zip(reference.positions, seen, strict=True)
+        pairs = zip(reference.positions, seen, strict=False)  # fewer were asked again
         values = np.sort([max(divergence.kl(a, b), FLOOR) for a, b in pairs])[::-1]
         share = np.arange(1, values.size + 1) / values.size * 100
         plot.add_scatter(x=values, y=share, mode="lines", name=name)

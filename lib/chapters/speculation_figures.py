@@ -37,7 +37,7 @@ def speedup_figure(found: Sequence[Measurement]) -> display.Figure | display.Htm
     ticks = sorted({int(str(m.conditions["concurrency"])) for m in found if m.name == "spec.speedup"})
     figure.add_hline(y=1, line_dash="dash", line_color="#9aa4ad")
     figure.update_xaxes(type="log", tickvals=ticks, title_text="requests at a time")
-    figure.update_yaxes(title_text="× speed of the plain server", col=1)
+    figure.update_yaxes(title_text="× decoding speed of the plain server", col=1)
     figure.update_layout(height=380, margin_t=64, legend_y=1.12)
     return display.figure(figure, "Speed-up against concurrency; above the line at 1 speculation pays")
 

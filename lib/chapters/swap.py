@@ -17,6 +17,7 @@ from lib.engine.models.catalogue import Derived, Model
 from lib.engine.serve import client, command, smoke
 from lib.engine.serve.client import Stream
 from lib.engine.serve.server import Server, StartError
+from lib.engine.serve.smoke import Graded
 from lib.engine.serve.variant import Variant
 from lib.engine.swap import sleep
 from lib.engine.swap import source as sources
@@ -47,6 +48,7 @@ class Turns:
     def __init__(self, chapter: Chapter) -> None:
         self.chapter = chapter
         self.current: Server | None = None
+        self.answers: dict[str, Sequence[Graded]] = {}  # model to its answers to the smoke questions
         self.trusted: dict[str, bool] = {}  # model to whether it passed the gate: only then a speed is told
         self._starts = 0
 
@@ -146,12 +148,25 @@ class Turns:
         if name in self.trusted:
             return
         first = name == (self.chapter.profile.quality.models or [name])[0]
-        found = [*gate.chosen_kernels(self.chapter, engine, name), _answers(self.chapter, engine)]
+        found = [*gate.chosen_kernels(self.chapter, engine, name), self._answers(engine)]
         self.trusted[name] = all(finding.check.status != "fail" for finding in found)
         for finding in found:
             failed = finding.check.status == "fail" and not first
             check = finding.check.model_copy(update={"status": "warn"}) if failed else finding.check
             self._write(engine, finding._replace(check=check))
+
+    def _answers(self, engine: Server) -> gate.Finding:
+        """Ask the smoke questions; what is derived from a model is held to the mark of that one."""
+        questions, model = smoke.load(), engine.model
+        if gate.weights(self.chapter) == "random":
+            return gate.answers(self.chapter, engine, model.name)
+        if isinstance(model.source, Derived) and model.name not in questions.pass_marks:
+            marks = {**questions.pass_marks, model.name: questions.pass_mark(model.source.derive)}
+            questions = questions.model_copy(update={"pass_marks": marks})
+        with self.chapter.engine_time("smoke"):
+            self.answers[model.name] = graded = smoke.run(engine.url, model.name, questions)
+        file = self.chapter.save(f"smoke-{model.name}.json", smoke.as_json(graded))
+        return gate.Finding(smoke.check(graded, questions, model.name), [file])
 
     def _write(self, engine: Server, finding: gate.Finding) -> None:
         conditions = {**finding.check.conditions, "model": engine.model.name}
@@ -254,21 +269,6 @@ def _absent(chapter: Chapter, name: str) -> Check:
         fix=f"python -m lib models fetch {name} --profile {chapter.profile.name}",
         conditions={"model": name},
     )
-
-
-def _answers(chapter: Chapter, engine: Server) -> gate.Finding:
-    """Ask the smoke questions; what is derived from a model is held to the mark of that one."""
-    questions = smoke.load()
-    model = engine.model
-    if gate.weights(chapter) == "random":
-        return gate.answers(chapter, engine, model.name)
-    if isinstance(model.source, Derived) and model.name not in questions.pass_marks:
-        marks = {**questions.pass_marks, model.name: questions.pass_mark(model.source.derive)}
-        questions = questions.model_copy(update={"pass_marks": marks})
-    with chapter.engine_time("smoke"):
-        graded = smoke.run(engine.url, model.name, questions)
-    file = chapter.save(f"smoke-{model.name}.json", smoke.as_json(graded))
-    return gate.Finding(smoke.check(graded, questions, model.name), [file])
 
 
 def _honest(place: Placed, conditions: dict[str, Scalar]) -> Check:

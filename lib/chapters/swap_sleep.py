@@ -125,7 +125,7 @@ def memory(chapter: Chapter) -> Check:
         title="The sleeping models have room in memory",
         status="skip" if cpu or len(models) < 2 else "pass" if fits else "warn",
         expected=f"{needed / GIB:.1f} GiB for what sleeps at level 1 while one is awake",
-        observed=f"{there / GIB:.1f} GiB of memory in this machine",
+        observed="nothing sleeps on a CPU" if cpu else f"{there / GIB:.1f} GiB of memory in this machine",
         fix="sleep at level 2, which keeps nothing, or restart; on a CPU there is no sleep mode",
     )
     return chapter.record(verdict)[0]

@@ -158,6 +158,7 @@ class Batching(Section):
     shapes: list[Shape] = Field(default=[], description="Further lengths, each at every concurrency")
     contexts: list[int] = Field(default=[], description="Prompt lengths of one request alone: latency over context")
     prefix_tokens: int = Field(default=0, ge=0, description="Shared beginning of all prompts, against none; 0: skip")
+    further_repeats: int = Field(default=3, ge=2, description="Repeats of context, prefix and KV cache measurements")
     kv_cache_dtypes: list[str] = Field(default=[], description="Compared with serving.kv_cache_dtype; one start each")
 
 
@@ -213,6 +214,7 @@ class Quality(Section):
     text_tokens: int = Field(default=2048, ge=64, description="Tokens of the evaluation text")
     top: int = Field(default=20, ge=2, description="Logarithms of probabilities asked for at each position")
     questions: int = Field(default=40, ge=10, description="Program-made tasks beside the smoke questions")
+    speed: bool = Field(default=True, description="Also a short load on each variant that passed the gate")
     original: bool = Field(default=False, description="The served weights against the 4-bit file they were made from")
 
 

@@ -50,7 +50,7 @@ def go_round(chapter: Chapter) -> tuple[swap.Turns, quality.Interview]:
         for name in swap.rounds(chapter):
             engine = turns.serve(name)
             sleeping.nights(chapter, engine)
-            interview.ask(engine, trusted=turns.trusted.get(name, False))
+            interview.ask(engine, turns.answers.get(name, ()), trusted=turns.trusted.get(name, False))
     finally:
         turns.stop()
     return turns, interview

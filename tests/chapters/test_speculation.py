@@ -75,7 +75,6 @@ def loaded(
             "total_output_tokens": 128,
             "generated_texts": ["a", "b", "c", "d"],
             "output_lens": [32] * 4,
-            "ttfts": [1 / speed] * 4,
             "itls": [[1 / speed] * 31] * 4,
         }
         if label != PLAIN.label:

@@ -24,7 +24,7 @@ class Told(NamedTuple):
     model : str
         Catalogue name.
     windows, again : sequence of sequence of Position
-        The text as it saw it; a second pass for the reference only.
+        The text as it saw it; its beginning a second time, for the reference only.
     graded : sequence of Graded
         Answers to the smoke questions and to the program-made tasks.
     memory : int
@@ -64,7 +64,8 @@ def measurements(told: Told, reference: Told | None, origin: str, top: int) -> l
 
 def consistent(reference: Told, origin: str) -> Check:
     """Check the method: the reference, asked twice, must agree with itself."""
-    pairs = list(zip(reference.positions, divergence.flat(reference.again), strict=True))
+    again = divergence.flat(reference.again)
+    pairs = list(zip(reference.positions, again, strict=False))
     kl = float(np.mean([divergence.kl(a, b) for a, b in pairs]))
     same = sum(divergence.agrees(a, b) for a, b in pairs)
     broken = kl > SELF_LIMIT

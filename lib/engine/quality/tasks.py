@@ -10,7 +10,7 @@ from lib.engine.serve.smoke import Graded, Question
 
 SEED = 8
 CONCURRENCY = 8
-MAX_TOKENS = 48
+MAX_TOKENS = 32
 NAMES = ("Anna", "Boris", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Irina", "Jonas", "Karin", "Leo")
 THINGS = ("apples", "books", "candles", "coins", "cups", "keys", "lamps", "pens", "plates", "stamps")
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "orange", "purple")
@@ -64,6 +64,12 @@ def grade(url: str, model: str, questions: Sequence[Question]) -> list[Graded]:
     answers = client.chat_all(url, bodies, CONCURRENCY)
     residue = smoke.load().residue
     return [Graded(q, answer, _wrong(q, answer, residue)) for q, answer in zip(questions, answers, strict=True)]
+
+
+def regrade(known: Sequence[Graded]) -> list[Graded]:
+    """Grade answers that another one asked for by the same rule as those of `grade`."""
+    residue = smoke.load().residue
+    return [Graded(item.question, item.answer, _wrong(item.question, item.answer, residue)) for item in known]
 
 
 def pair(reference: Sequence[Graded], other: Sequence[Graded]) -> Paired:

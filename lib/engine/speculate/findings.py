@@ -9,8 +9,8 @@ from lib.engine.speculate import speedup
 
 INTERVAL = "95 % interval on the logarithm, the wider of paired Student t and bootstrap"
 RATIO = (
-    "ratio of a request's output tokens per second to the plain server's, geometric mean of {n} pairs (the same prompt "
-    "in the same repeat); "
+    "ratio of decoding speed (1 / TPOT) to the plain server's, geometric mean of {n} pairs: the same prompt in the "
+    "same repeat; "
 )
 TOGETHER, APART = "servers measured in turn; ", "one server measured after the other; "
 CROSSING = (
@@ -44,7 +44,7 @@ def speedup_of(label: str, plain: Result, other: Result, *, in_turn: bool) -> Me
     method = RATIO.format(n=ratio.n) + (TOGETHER if in_turn else APART) + INTERVAL
     return Measurement(
         name="spec.speedup",
-        title="Speed-up",
+        title="Speed-up of decoding",
         value=round(ratio.ratio, 3),
         unit="×",
         n=ratio.n,

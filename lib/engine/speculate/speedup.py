@@ -53,11 +53,10 @@ class Cost(NamedTuple):
 
 
 def speedup(plain: Result, other: Result) -> Comparison:
-    """Return the ratio of the speed of a request; the same prompt in the same repeat of both is one pair.
+    """Return the ratio of decoding speed, 1 / TPOT; the same prompt in the same repeat of both is one pair.
 
-    The speed of a request is its output tokens over its whole time, prefill included. At a steady load that is the
-    server's output throughput over the number of requests at a time. The throughput of a short run is not steady: its
-    last requests run alone, and speculation, which ends requests at different times, has the longer tail.
+    Not of throughput: that of a short run is mostly prefill, which speculation does not touch, and a tail in which the
+    last requests run alone, which is longer where requests end at different times.
 
     Raises
     ------
@@ -127,9 +126,9 @@ def schedule(tokens: int, off_from: int, sequences: int) -> list[list[int]]:
 
 
 def _speeds(run: Mapping[str, Any]) -> list[float]:
-    """Return each request's output tokens per second; 0 for one that failed."""
-    times = [first + sum(rest) for first, rest in zip(run["ttfts"], run["itls"], strict=True)]
-    return [tokens / time if time > 0 else 0.0 for tokens, time in zip(run["output_lens"], times, strict=True)]
+    """Return the tokens per second of each request after its first one; 0 where there was no other."""
+    spent = [sum(rest) for rest in run["itls"]]
+    return [(tokens - 1) / s if s > 0 else 0.0 for tokens, s in zip(run["output_lens"], spent, strict=True)]
 
 
 def _tpot(result: Result) -> float:

@@ -79,3 +79,10 @@ def test_a_near_flag_of_this_version_is_offered() -> None:
 @given(st.text())
 def test_any_text_has_a_remedy(noise: str) -> None:
     assert failure.remedy(noise, "some-model", "engine.log")
+
+
+def test_a_card_that_is_too_small_is_told_with_what_to_lower() -> None:
+    """Captured on one H200: gpt-oss-120b with steps of 32,768 tokens."""
+    text = (LOGS / "h200_0_26_gpt_oss_out_of_memory.txt").read_text()
+    assert failure.decisive(text).startswith("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 4.48 GiB")
+    assert "serving.max_num_batched_tokens" in failure.remedy(text, "gpt-oss-120b", "engine.log")

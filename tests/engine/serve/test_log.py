@@ -104,6 +104,30 @@ GPUS: dict[str, dict[str, object]] = {
         "asynchronous": None,
     },
 }
+# Captured on one H200, with vLLM 0.26.0 and random weights.
+CAPTURED: dict[str, dict[str, object]] = {
+    "h200_0_26_moe_bf16_sleep": {
+        "version": "0.26.0",
+        "attention": "FLASH_ATTN",
+        "flash_attention": "3",
+        "moe": "TRITON",
+        "compiled": "VLLM_COMPILE",
+        "graphs": "FULL_AND_PIECEWISE",
+        "graphs_captured": ["PIECEWISE", "FULL"],
+        "kv_tokens": 727472,
+        "asynchronous": True,
+        "max_num_seqs": 1024,
+        "max_num_batched_tokens": 32768,
+    },
+    "h200_0_26_ngram_synthetic": {"speculation": "ngram", "speculation_tokens": 4, "moe": "TRITON"},
+    "h200_0_26_gpt_oss_out_of_memory": {
+        "moe": "TRITON",
+        "attention": "FLASH_ATTN",
+        "attention_candidates": ["FLASH_ATTN", "TRITON_ATTN"],
+        "quantization": "gpt_oss_mxfp4",
+        "kv_tokens": 1174209,
+    },
+}
 COMMON: dict[str, object] = {
     "device": "cuda",
     "dtype": "bfloat16",
@@ -125,6 +149,12 @@ def test_what_a_gpu_start_tells(name: str) -> None:
     seen = told(name).model_dump()
     wanted = COMMON | GPUS[name]
     assert {field: seen[field] for field in wanted} == wanted
+
+
+@pytest.mark.parametrize("name", CAPTURED)
+def test_what_a_real_card_told(name: str) -> None:
+    seen = told(name).model_dump()
+    assert {field: seen[field] for field in CAPTURED[name]} == CAPTURED[name]
 
 
 def test_every_constructed_start_is_tried_and_names_its_source() -> None:

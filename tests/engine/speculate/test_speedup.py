@@ -68,3 +68,15 @@ def test_without_a_draft_there_is_no_cost() -> None:
 )
 def test_the_schedule_covers_every_batch_size_once(off_from: int, expected: list[list[int]]) -> None:
     assert speedup.schedule(4, off_from, 32) == expected
+
+
+def test_a_request_without_a_second_token_is_no_pair() -> None:
+    short = run(100)
+    short["output_lens"], short["itls"] = [1, 32, 32, 32], [[], *short["itls"][1:]]
+    found = speedup.speedup(result(1, run(50)), result(1, short))
+    assert (found.n, found.ratio) == (3, pytest.approx(2.0))
+
+
+def test_runs_of_different_prompts_do_not_belong_together() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        speedup.speedup(result(1, run()), result(1, run(texts=("alpha",))))

@@ -1,0 +1,1 @@
+"""Measurements of the runbook itself; not tests, and not run by them."""
