@@ -11,20 +11,28 @@ from lib.core.chapter import Chapter
 from lib.core.evidence import Check, Decision, Measurement
 from lib.engine.bench.point import Effort, Point
 from lib.engine.bench.results import Result
+from lib.engine.serve import failure
 from lib.engine.serve.server import Server
 from lib.engine.speculate import acceptance, findings, same_text, workloads
-from lib.engine.speculate.configurations import PLAIN, Configuration, configurations
+from lib.engine.speculate.configurations import (
+    CPU_HAS_NO_SYNTHETIC,
+    CPU_SOURCE,
+    PLAIN,
+    Configuration,
+    configurations,
+)
 
 Results = Mapping[str, Sequence[Result]]
 
 
 def tried(chapter: Chapter) -> list[Configuration]:
     """Return the configurations that can run here; one whose draft is missing becomes a check that says so."""
-    if chapter.checks("spec.draft"):
-        return [each for each in _all(chapter) if each.present]
-    for each in _all(chapter):
-        if not each.present:
-            chapter.record(_missing(each, asked=each.name in chapter.profile.speculation.configurations))
+    if not chapter.checks("spec.draft") and not chapter.checks("spec.synthetic"):
+        if gate.weights(chapter) == "random" and chapter.profile.hardware == "cpu":
+            chapter.record(_no_synthetic())
+        for each in _all(chapter):
+            if not each.present:
+                chapter.record(_missing(each, asked=each.name in chapter.profile.speculation.configurations))
     return [each for each in _all(chapter) if each.present]
 
 
@@ -65,7 +73,7 @@ def start(chapter: Chapter, fleet: Fleet) -> list[Check]:
     servers = [PLAIN, *(each.variant for each in tried(chapter))]
     if len(servers) > 1:
         fleet.prepare(servers)
-    return [*chapter.checks("spec.draft"), *chapter.checks("serving.")]
+    return [*chapter.checks("spec."), *chapter.checks("serving.")]
 
 
 def measure(chapter: Chapter, fleet: Fleet) -> dict[str, list[Result]]:
@@ -87,29 +95,34 @@ def measure(chapter: Chapter, fleet: Fleet) -> dict[str, list[Result]]:
     for repeat, variant in order:
         if PLAIN.label in broken or variant.label in broken:
             continue
-        engine = fleet.use(variant)
-        if (
-            repeat == 0
-            and not chapter.profile.speculation.warmup_prompts
-            and not _first(chapter, engine, variant.label)
-        ):
-            broken.add(variant.label)
-            continue
-        # The folder's name is part of the seed, and the seed shall not know the server.
-        part = loads.measure(
-            chapter, engine, points(chapter), effort(chapter, repeat), f"{variant.label}/r{repeat}", "spec.completed"
-        )
-        if part:
+        if part := _round(chapter, fleet.use(variant), variant.label, repeat):
             runs[variant.label].append(part)
         else:
             broken.add(variant.label)
     return {label: _merged(parts) for label, parts in runs.items() if len(parts) == len(repeats)}
 
 
-def _first(chapter: Chapter, engine: Server | None, label: str) -> bool:
-    """Put one uncounted load on a server whose points are not warmed up one by one; tell whether it went well."""
-    largest = max(points(chapter), key=lambda point: point.concurrency)
-    return bool(loads.measure(chapter, engine, [largest], effort(chapter, 0), f"{label}/first", "spec.completed"))
+def _round(chapter: Chapter, engine: Server | None, label: str, repeat: int) -> list[Result]:
+    """Measure all points once on one server; nothing comes back where a request failed, and a check says why."""
+    if repeat == 0 and not chapter.profile.speculation.warmup_prompts:
+        # Its points are not warmed up one by one: one uncounted load for all of them.
+        largest = max(points(chapter), key=lambda point: point.concurrency)
+        if not _whole(chapter, engine, label, [largest], 0, "first"):
+            return []
+    return _whole(chapter, engine, label, points(chapter), repeat, f"r{repeat}")
+
+
+def _whole(
+    chapter: Chapter, engine: Server | None, label: str, wanted: Sequence[Point], repeat: int, folder: str
+) -> list[Result]:
+    # The last part of the folder's name goes into the seed, and the seed shall not know the server.
+    part = loads.measure(chapter, engine, wanted, effort(chapter, repeat), f"{label}/{folder}", "spec.completed")
+    verdict = findings.completed(part, failure.decisive(engine.log_text()) if engine and not engine.running else "")
+    if not part or verdict.status == "pass":
+        return part
+    told = verdict.model_copy(update={"conditions": {"configuration": label}})
+    chapter.record(told, artifacts=_files(part), model=chapter.profile.models.served, weights=gate.weights(chapter))
+    return []
 
 
 def points(chapter: Chapter) -> list[Point]:
@@ -140,7 +153,8 @@ def effort(chapter: Chapter, repeat: int) -> Effort:
 def verify(chapter: Chapter, results: Results) -> list[Check]:
     """Record whether every request was answered and whether the answers stayed the same."""
     if results:
-        chapter.record(findings.completed(results), model=chapter.profile.models.served, weights=gate.weights(chapter))
+        every = [result for measured in results.values() for result in measured]
+        chapter.record(findings.completed(every), model=chapter.profile.models.served, weights=gate.weights(chapter))
     for label in _speculating(results):
         if gate.weights(chapter) == "random":
             title = "Greedy answers with speculation are those without"
@@ -228,6 +242,18 @@ def _write(chapter: Chapter, found: Sequence[Measurement], of: Sequence[Result])
 
 def _files(results: Sequence[Result]) -> list[Path]:
     return [file for result in results for file in result.files]
+
+
+def _no_synthetic() -> Check:
+    return Check(
+        name="spec.synthetic",
+        title="The cost of speculation with random weights",
+        status="skip",
+        expected="vLLM accepts drafts by a set rate (rejection_sample_method: synthetic)",
+        observed=f"not on a CPU: {CPU_HAS_NO_SYNTHETIC}",
+        fix="measure it with real weights, or on a GPU",
+        source=CPU_SOURCE,
+    )
 
 
 def _missing(each: Configuration, asked: bool) -> Check:

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lib.core import display
-from lib.core.evidence import Measurement
+from lib.core.evidence import Measurement, Scalar
 from lib.engine.speculate import findings
 
 NOTHING = display.Html("<p>Nothing was compared: see the checks above.</p>", "nothing was compared")
@@ -73,11 +73,16 @@ def acceptance_figure(found: Sequence[Measurement]) -> display.Figure | display.
 
 
 def cost_figure(found: Sequence[Measurement]) -> display.Figure | display.Html:
-    """Draw the speed-up of decoding against the tokens of a step: a line through the measured cost of a step."""
+    """Draw the speed-up of decoding against the tokens of a step: a line for the mean cost of a step.
+
+    The dots are the measured speed-ups. A lookup has steps without a draft, which are cheaper: on text where it finds
+    little, its dots lie above the line.
+    """
     costs = [m for m in found if m.name == "spec.break_even_length"]
     if not costs:
         return NOTHING
     steps = [m for m in found if m.name == "spec.tokens_per_step"]
+    gains = {_place(m): m for m in found if m.name == "spec.speedup"}
     longest = max([2.0, *(m.value for m in [*costs, *steps])]) * 1.1
     figure = go.Figure()
     for index, cost in enumerate(costs):
@@ -91,17 +96,13 @@ def cost_figure(found: Sequence[Measurement]) -> display.Figure | display.Html:
             name=name,
             line_color=colour,
         )
-        mine = [
-            m
-            for m in steps
-            if m.conditions["configuration"] == label and m.conditions["concurrency"] == cost.conditions["concurrency"]
-        ]
+        mine = [(m, gains[key]) for m in steps if (key := _place(m)) in gains and key[:2] == (label, concurrency)]
         figure.add_scatter(
-            x=[m.value for m in mine],
-            y=[m.value / cost.value for m in mine],
+            x=[m.value for m, _ in mine],
+            y=[gain.value for _, gain in mine],
             mode="markers",
-            text=[str(m.conditions["workload"]) for m in mine],
-            hovertemplate="%{text}: %{x:.2f} tokens of a step",
+            text=[str(m.conditions["workload"]) for m, _ in mine],
+            hovertemplate="%{text}: %{x:.2f} tokens of a step, %{y:.2f} ×",
             marker={"color": colour, "size": 9},
             showlegend=False,
         )
@@ -110,8 +111,12 @@ def cost_figure(found: Sequence[Measurement]) -> display.Figure | display.Html:
         xaxis_title="tokens of a decoding step", yaxis_title="× decoding speed of the plain server", height=420
     )
     return display.figure(
-        figure, "What acceptance would pay: derived from the measured time of a step; dots are measured"
+        figure, "What acceptance would pay: lines from the mean time of a step, dots the speed-up of each workload"
     )
+
+
+def _place(m: Measurement) -> tuple[Scalar, Scalar, Scalar]:
+    return m.conditions["configuration"], m.conditions["concurrency"], m.conditions["workload"]
 
 
 def _error(series: Sequence[Measurement]) -> dict[str, object]:

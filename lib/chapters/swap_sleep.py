@@ -94,7 +94,7 @@ def _night(chapter: Chapter, engine: Server, level: int, night: str, *, reload: 
 
 def table(chapter: Chapter) -> display.Html:
     """Show every model × way with its seconds: measured, derived from another model's rate, or not known."""
-    swap = chapter.profile.swap
+    swap, cpu = chapter.profile.swap, chapter.profile.hardware == "cpu"
     models = [catalogue.get(name) for name in swap.models]
     figures = ways.table(
         models, chapter.measurements("swap.first_token_seconds"), chapter.measurements("swap.weights_seconds")
@@ -109,9 +109,11 @@ def table(chapter: Chapter) -> display.Html:
             "Kept in memory meanwhile, GiB": f"{_kept(figure) / GIB:.1f}",
         }
         for figure in figures
+        if not (cpu and figure.way.startswith("sleep"))
     ]
     numeric = ("Seconds to its first token", "Kept in memory meanwhile, GiB")
-    return display.table(rows, "One card, models in turn: what each change takes", numeric)
+    title = "What each change takes" + ("; a CPU cannot sleep" if cpu else ", one model awake on the card")
+    return display.table(rows, title, numeric)
 
 
 def memory(chapter: Chapter) -> Check:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,28 +25,31 @@ STAND_IN = Path(__file__).parents[1] / "engine" / "stand_in.py"
 NGRAM = {"ngram": {"method": "ngram", "num_speculative_tokens": 4}}
 # Speed-up of the made-up server by workload and concurrency.
 GAIN = {("code", 1): 2.0, ("code", 4): 0.5, ("chat", 1): 0.9, ("chat", 4): 0.8}
+DYING_WORDS = "ERROR 11-24 17:59:02 [core.py:1512] RuntimeError: Worker failed"
 REFUSAL = "ValueError: Unsupported speculative method: 'mgram'"
 
 
 class Running:
     """Takes the place of the fleet: every server runs, as many as asked."""
 
-    def __init__(self, room: int = 4, refused: Sequence[str] = ()) -> None:
-        self.room, self.refused = room, refused
+    def __init__(self, room: int = 4, refused: Sequence[str] = (), dying: Sequence[str] = ()) -> None:
+        self.room, self.refused, self.dying = room, refused, dying
         self.order: list[str] = []
 
     def prepare(self, variants: Sequence[Any]) -> None:
         self.order += [f"prepare {variant.label}" for variant in variants]
 
-    def use(self, variant: Any) -> str | None:
+    def use(self, variant: Any) -> Any:
         self.order.append(variant.label)
-        return None if variant.label in self.refused else variant.label
+        if variant.label in self.refused:
+            return None
+        return SimpleNamespace(running=variant.label not in self.dying, log_text=lambda: DYING_WORDS)
 
 
-def opened(run: Path, **fields: Any) -> Chapter:
+def opened(run: Path, profile: str = "embedded", **fields: Any) -> Chapter:
     told = {"speculation.configurations": NGRAM, "speculation.workloads": ["code", "chat"], "speculation.repeats": 3}
     told |= {key.replace("__", "."): value for key, value in fields.items()}
-    return open_chapter("07", "embedded", "plan", str(run), told)
+    return open_chapter("07", profile, "plan", str(run), told)
 
 
 def loaded(
@@ -71,7 +75,7 @@ def loaded(
             "median_ttft_ms": 20.0,
             "request_goodput": 1.0,
             "completed": 4,
-            "failed": 0,
+            "failed": 0 if engine.running else 4,
             "total_output_tokens": 128,
             "generated_texts": ["a", "b", "c", "d"],
             "output_lens": [32] * 4,
@@ -181,8 +185,8 @@ def test_a_refused_configuration_leaves_the_others(tmp_path: Path) -> None:
 
 
 def test_random_weights_only_have_a_cost(tmp_path: Path) -> None:
-    fields: dict[str, Any] = {"serving__load_format": "dummy", "speculation__synthetic_lengths": [2.5]}
-    chapter = opened(tmp_path, **fields)
+    fields: dict[str, Any] = {"speculation__synthetic_lengths": [2.5], "speculation__concurrency": [1, 4]}
+    chapter = opened(tmp_path, "h200", **fields)
     found, decision = through(chapter, Running())
     assert {m.conditions["configuration"] for m in found} == {"ngram-al2.5"}
     assert decision.choice.startswith("Not decided: random weights")
@@ -190,6 +194,28 @@ def test_random_weights_only_have_a_cost(tmp_path: Path) -> None:
     assert {check.status for check in chapter.checks("spec.same_text")} == {"skip"}
     assert all(m.provenance.weights == "random" for m in found)
     assert not speculation.effort(chapter, 0).natural_end
+
+
+def test_a_cpu_with_random_weights_is_a_skip_that_says_why(tmp_path: Path) -> None:
+    chapter, fleet = opened(tmp_path, serving__load_format="dummy", speculation__synthetic_lengths=[2.5]), Running()
+    found, decision = through(chapter, fleet)
+    assert (found, fleet.order, decision.choice) == ([], [], "No speculation")
+    (check,) = chapter.checks("spec.synthetic")
+    assert check.status == "skip"
+    assert "not supported with CPU sampling" in check.observed
+    assert decision.evidence == ["spec.synthetic"]
+
+
+def test_an_engine_that_dies_under_the_load_is_left_out_with_its_words(tmp_path: Path) -> None:
+    both = {**NGRAM, "other": {"method": "medusa"}}
+    chapter = opened(tmp_path, speculation__configurations=both)
+    found, decision = through(chapter, Running(dying=["other"]))
+    assert {m.conditions["configuration"] for m in found} == {"ngram"}
+    assert decision.choice.startswith("code: ngram")
+    failed, passed = chapter.checks("spec.completed")
+    assert (failed.status, failed.conditions) == ("fail", {"configuration": "other"})
+    assert failed.observed.endswith("the engine ended: RuntimeError: Worker failed")
+    assert passed.status == "pass"
 
 
 def test_a_missing_draft_says_how_to_get_it(tmp_path: Path) -> None:

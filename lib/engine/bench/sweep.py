@@ -121,7 +121,10 @@ def _common(target: Target, point: Point, effort: Effort, prompts: int, number: 
     }
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     words += [] if effort.natural_end else ["--ignore-eos"]
-    words += ["--disable-shuffle"] if point.dataset else []
+    if point.dataset:
+        words.append("--disable-shuffle")
+        # Random weights understand no template, and the tokenizer that stands in for theirs may have none.
+        words += [] if effort.natural_end else ["--skip-chat-template"]
     return [*words, "--disable-tqdm"]
 
 

@@ -18,6 +18,9 @@ PLAIN = Variant("plain", flags=COMPARED)
 TOKENS = 3
 # Of `rejection_sample_method`: draft tokens are accepted by a set rate, whatever the text. Needs no real weights.
 SYNTHETIC = "synthetic"
+# The engine starts with it and dies with the first draft.
+CPU_HAS_NO_SYNTHETIC = "AssertionError: Synthetic acceptance not supported with CPU sampling"
+CPU_SOURCE = "vllm/utils/cpu_triton_utils.py (vLLM 0.32.0), and seen on 2026-11-24"
 
 
 class Configuration(NamedTuple):
@@ -69,7 +72,8 @@ def configurations(model: Model, profile: Profile) -> list[Configuration]:
     """Return what chapter 07 tries on a model, in the order in which it is shown.
 
     With random weights every configuration gets each of `speculation.synthetic_lengths`: text that means nothing has no
-    acceptance of its own. Published drafts are left out there, for they were trained for the real weights.
+    acceptance of its own. Published drafts are left out there, for they were trained for the real weights. On a CPU
+    nothing is left then: vLLM makes no acceptance up there (`CPU_HAS_NO_SYNTHETIC`).
 
     Parameters
     ----------
@@ -85,6 +89,8 @@ def configurations(model: Model, profile: Profile) -> list[Configuration]:
     """
     own = [_of_profile(name, settings, profile) for name, settings in profile.speculation.configurations.items()]
     if profile.serving.load_format == "dummy":
+        if profile.hardware == "cpu":
+            return []
         return [
             synthetic(each, length)
             for each in own

@@ -111,9 +111,17 @@ def labels(found: Sequence[Measurement]) -> list[str]:
     return list(dict.fromkeys(str(m.conditions["configuration"]) for m in found if m.name == "spec.speedup"))
 
 
-def completed(results: Mapping[str, Sequence[Result]]) -> Check:
-    """Return `spec.completed`: every request was answered, and none with nothing."""
-    runs = [run for measured in results.values() for result in measured for run in result.runs]
+def completed(results: Sequence[Result], words: str = "") -> Check:
+    """Return `spec.completed`: every request was answered, and none with nothing.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Of one server or several.
+    words : str
+        The last words of an engine that ended under the load.
+    """
+    runs = [run for result in results for run in result.runs]
     answered, failed = sum(int(run["completed"]) for run in runs), sum(int(run.get("failed", 0)) for run in runs)
     empty = sum(not text for run in runs for text in run.get("generated_texts") or [])
     return Check(
@@ -121,7 +129,8 @@ def completed(results: Mapping[str, Sequence[Result]]) -> Check:
         title="Every request was answered",
         status="fail" if failed or empty or not answered else "pass",
         expected=f"{answered + failed} requests answered, none failed, none empty",
-        observed=f"{answered} answered, {failed} failed, {empty} empty",
+        observed=f"{answered} answered, {failed} failed, {empty} empty"
+        + (f"; the engine ended: {words}" * bool(words)),
         fix="read the engines' logs in the raw files",
     )
 

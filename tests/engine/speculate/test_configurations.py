@@ -119,8 +119,13 @@ def test_random_weights_get_an_acceptance_that_is_made_up() -> None:
     assert all(each.settings["rejection_sample_method"] == "synthetic" for each in found)
 
 
+def test_a_cpu_makes_no_acceptance_up() -> None:
+    fields = {"serving.load_format": "dummy", "speculation.synthetic_lengths": [2.0]}
+    assert configurations(catalogue.get("smollm2-135m"), profiles.load("embedded", fields)) == []
+
+
 def test_a_length_that_vllm_would_refuse_is_left_out() -> None:
-    fields = {"serving.load_format": "dummy", "speculation.synthetic_lengths": [2.0, 6.0]}
+    fields = {"hardware": "cuda", "serving.load_format": "dummy", "speculation.synthetic_lengths": [2.0, 6.0]}
     own = {"ngram": {"method": "ngram", "num_speculative_tokens": 4}}
     profile = profiles.load("embedded", {**fields, "speculation.configurations": own})
     assert [each.name for each in configurations(catalogue.get("smollm2-135m"), profile)] == ["ngram-al2"]

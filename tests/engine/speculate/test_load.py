@@ -48,6 +48,11 @@ def test_real_text_keeps_its_order_its_answers_and_its_end(tmp_path: Path) -> No
     assert "--skip-chat-template" not in asked
 
 
+def test_random_weights_get_neither_a_template_nor_an_end(tmp_path: Path) -> None:
+    asked = arguments(tmp_path, TEXT, EFFORT._replace(natural_end=False))
+    assert {"--ignore-eos", "--skip-chat-template"} <= set(asked)
+
+
 def test_random_words_are_asked_for_as_before(tmp_path: Path) -> None:
     asked = arguments(tmp_path, Point(2, 64, 32), Effort(1, 3, 0, 1000, 100))
     assert asked[asked.index("--num-prompts") + 1] == "6"
