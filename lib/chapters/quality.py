@@ -20,7 +20,7 @@ from lib.engine.serve.server import Server
 from lib.engine.serve.smoke import Graded
 
 SPEED = (Point(1, 64, 32), Point(8, 64, 32))
-SPEED_EFFORT = Effort(repeats=2, prompts_per_slot=2, warmup_prompts=1, ttft_limit_ms=60_000, tpot_limit_ms=60_000)
+SPEED_EFFORT = Effort(repeats=4, prompts_per_slot=2, warmup_prompts=1, ttft_limit_ms=60_000, tpot_limit_ms=60_000)
 MEMORY = "sum over the engine's processes of memory that they share with nobody (USS)"
 
 

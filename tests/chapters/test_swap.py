@@ -8,6 +8,7 @@ from chapter_08 import BF16, INT4, Open, go_round, opener
 from lib.chapters import swap
 from lib.chapters import swap_sleep as sleeping
 from lib.core import display
+from lib.core.evidence import Check, Measurement, Status
 
 GPU = {"profile": "h200", "serving.load_format": "auto", "quality.models": [], "serving.environment": {"X": "1"}}
 
@@ -131,3 +132,22 @@ def test_an_engine_that_does_not_start_is_one_failed_check(opened: Open) -> None
     assert decision.choice == "Nothing is decided"
     assert "Nothing" not in repr(sleeping.table(chapter))
     assert isinstance(sleeping.figure(chapter), display.Html)
+
+
+def test_a_sleep_whose_answer_was_not_compared_is_no_candidate(opened: Open) -> None:
+    chapter = opened()
+
+    def way(seconds: float, **conditions: str | int) -> Measurement:
+        told = {"model": BF16, **conditions}
+        return Measurement(name="swap.first_token_seconds", value=seconds, unit="s", conditions=told)
+
+    def answer(status: Status, level: int) -> Check:
+        return Check(name="swap.answer", status=status, conditions={"model": BF16, "level": level})
+
+    chapter.record(
+        way(60, way="restart", source="disk", before="nothing"),
+        way(1.7, way="sleep", level=1, time="later"),
+        way(0.6, way="sleep", level=2, time="later"),
+    )
+    chapter.record(answer("pass", 1), answer("skip", 2))
+    assert sleeping.decide(chapter).choice == "Change models by sleep level 1"

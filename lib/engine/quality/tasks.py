@@ -27,7 +27,7 @@ MEANINGS = (
     ("difficult", "hard", ("easy", "cold")),
     ("stone", "rock", ("water", "song")),
 )
-Maker = Callable[[random.Random], dict[str, object]]
+Maker = Callable[[random.Random, bool], dict[str, object]]
 
 
 class Paired(NamedTuple):
@@ -40,13 +40,14 @@ class Paired(NamedTuple):
 
 
 def make(count: int, seed: int = SEED) -> list[Question]:
-    """Return so many questions, the five kinds in turn."""
+    """Return so many questions, the five kinds in turn, an easy round and a harder one: a small model shall not fail all."""
     source = random.Random(seed)  # noqa: S311
     kinds = list(KINDS.items())
     found = []
     for number in range(count):
         kind, maker = kinds[number % len(kinds)]
-        found.append(Question.model_validate({"id": f"{kind}-{number}", **maker(source)}))
+        easy = number // len(kinds) % 2 == 0
+        found.append(Question.model_validate({"id": f"{kind}-{number}", **maker(source, easy)}))
     return found
 
 
@@ -86,43 +87,44 @@ def _wrong(question: Question, answer: Answer, residue: Sequence[str]) -> str:
     return smoke.wrong(question, ended, residue)
 
 
-def _lookup(source: random.Random) -> dict[str, object]:
-    names = source.sample(NAMES, 4)
-    values = source.sample(range(11, 99), 4)
-    rows = "\n".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
-    chosen = source.randrange(4)
-    ask = f"Here is a table of ages.\n{rows}\nHow old is {names[chosen]}? Answer with the number only."
+def _lookup(source: random.Random, easy: bool) -> dict[str, object]:
+    rows = 2 if easy else 4
+    names, values = source.sample(NAMES, rows), source.sample(range(11, 99), rows)
+    listed = "\n".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
+    chosen = source.randrange(rows)
+    ask = f"Here is a table of ages.\n{listed}\nHow old is {names[chosen]}? Answer with the number only."
     return {"ask": ask, "number": float(values[chosen])}
 
 
-def _copy(source: random.Random) -> dict[str, object]:
-    line = (
-        f"{source.choice(NAMES)} took {source.randrange(2, 20)} {source.choice(THINGS)} to the {source.choice(PLACES)}"
-    )
+def _copy(source: random.Random, easy: bool) -> dict[str, object]:
+    name, thing, place = source.choice(NAMES), source.choice(THINGS), source.choice(PLACES)
+    short = f"The {thing} are {source.choice(COLOURS)}."
+    line = short if easy else f"{name} took {source.randrange(2, 20)} {thing} to the {place}"
     return {"ask": f"Repeat exactly: {line}", "exactly": line}
 
 
-def _count(source: random.Random) -> dict[str, object]:
+def _count(source: random.Random, easy: bool) -> dict[str, object]:
     wanted, other = source.sample(COLOURS, 2)
     times = source.randrange(2, 5)
-    words = [wanted] * times + [other] * source.randrange(1, 4)
+    words = [wanted] * times + [other] * (0 if easy else source.randrange(1, 4))
     source.shuffle(words)
     ask = f"How many times does the word {wanted} stand in this list: {', '.join(words)}? Answer with the number only."
     return {"ask": ask, "number": float(times)}
 
 
-def _sum(source: random.Random) -> dict[str, object]:
-    a, b = source.randrange(2, 40), source.randrange(2, 40)
+def _sum(source: random.Random, easy: bool) -> dict[str, object]:
+    most = 10 if easy else 40
+    a, b = source.randrange(2, most), source.randrange(2, most)
     plus = source.random() < 0.5
     a, b = (a, b) if plus else (max(a, b), min(a, b))
     return {"ask": f"What is {a} {'+' if plus else '-'} {b}?", "number": float(a + b if plus else a - b)}
 
 
-def _word(source: random.Random) -> dict[str, object]:
+def _word(source: random.Random, easy: bool) -> dict[str, object]:
     word, right, wrong = source.choice(MEANINGS)
-    options = [right, *wrong]
+    options = [right, wrong[0]] if easy else [right, *wrong]
     source.shuffle(options)
-    ask = f"Which of these words means nearly the same as {word}: {', '.join(options)}? Answer with one word."
+    ask = f"Which word means nearly the same as {word}: {' or '.join(options)}? Answer with one word."
     return {"ask": ask, "words": [right]}
 
 
