@@ -20,7 +20,7 @@ from lib.engine.serve.variant import Variant
 # A request alone: so many tokens of answer show its TPOT, whatever the length of its prompt.
 CONTEXT_OUTPUT = 16
 # Shared beginnings: the first requests fill the cache, the further ones find it filled.
-PREFIX_CONCURRENCY = 4
+PREFIX_CONCURRENCY = 2
 PREFIX_PROMPTS = 4
 
 

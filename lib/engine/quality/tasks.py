@@ -40,7 +40,7 @@ class Paired(NamedTuple):
 
 
 def make(count: int, seed: int = SEED) -> list[Question]:
-    """Return so many questions, the five kinds in turn, an easy round and a harder one: a small model shall not fail all."""
+    """Return so many questions: the five kinds in turn, one round easy, one harder, so that no model fails all."""
     source = random.Random(seed)  # noqa: S311
     kinds = list(KINDS.items())
     found = []

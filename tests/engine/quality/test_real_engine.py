@@ -24,7 +24,8 @@ def test_more_probabilities_than_the_server_allows_name_the_flag(engine: Server)
     assert "--max-logprobs" in caught.value.fix
 
 
-def test_a_real_model_copies_lines(engine: Server) -> None:
-    copies = [question for question in tasks.make(25) if question.id.startswith("copy")]
-    graded = tasks.grade(engine.url, engine.model.name, copies)
-    assert sum(not item.reason for item in graded) >= 3
+def test_a_real_model_does_some_tasks_and_every_answer_can_be_graded(engine: Server) -> None:
+    graded = tasks.grade(engine.url, engine.model.name, tasks.make(25))
+    reasons = [item.reason for item in graded]
+    assert 2 <= reasons.count("") < 25
+    assert not [reason for reason in reasons if "HTTP" in reason]
