@@ -17,8 +17,8 @@ from lib.engine.bench.results import Result
 from lib.engine.serve.server import Server
 from lib.engine.serve.variant import Variant
 
-# A request alone: so many tokens of answer show its TPOT, whatever the length of its prompt.
-CONTEXT_OUTPUT = 16
+# Where the prompt is what varies, so many tokens of answer are enough to show TPOT.
+SHORT_OUTPUT = 16
 # Shared beginnings: the first requests fill the cache, the further ones find it filled.
 PREFIX_CONCURRENCY = 2
 PREFIX_PROMPTS = 4
@@ -65,8 +65,8 @@ def record(chapter: Chapter, results: Sequence[Result]) -> list[Measurement]:
 def contexts(chapter: Chapter, engine: Server | None) -> list[Measurement]:
     """Measure one request alone with prompts of rising length, as far as the profile's context reaches."""
     load, limit = chapter.profile.batching, chapter.profile.serving.max_model_len
-    lengths = [length for length in load.contexts if length + CONTEXT_OUTPUT <= limit]
-    wanted = [Point(1, length, CONTEXT_OUTPUT) for length in lengths]
+    lengths = [length for length in load.contexts if length + SHORT_OUTPUT <= limit]
+    wanted = [Point(1, length, SHORT_OUTPUT) for length in lengths]
     return loads.record(chapter, loads.measure(chapter, engine, wanted, _further(load), "context"), "batching.context")
 
 
@@ -80,7 +80,7 @@ def prefixes(chapter: Chapter, engine: Server | None) -> list[Measurement]:
     found: list[Measurement] = []
     for shared in (0, load.prefix_tokens):
         before = engine.counters()
-        wanted = [Point(PREFIX_CONCURRENCY, length, load.output_tokens, shared)]
+        wanted = [Point(PREFIX_CONCURRENCY, length, SHORT_OUTPUT, shared)]
         found += loads.record(
             chapter, loads.measure(chapter, engine, wanted, effort, f"prefix-{shared}"), "batching.prefix"
         )

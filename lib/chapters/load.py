@@ -1,5 +1,6 @@
 """Load on a server that passed the gate: measured with vLLM's client, recorded with its raw files."""
 
+import atexit
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -73,7 +74,9 @@ def record(
 @cache
 def _client(log: Path) -> LoadClient:
     """Return the chapter's one load generator; it ends with the chapter's process."""
-    return LoadClient(log, command.inherited() | command.caches() | {"HF_HUB_OFFLINE": "1"})
+    client = LoadClient(log, command.inherited() | command.caches() | {"HF_HUB_OFFLINE": "1"})
+    atexit.register(client.close)
+    return client
 
 
 def _failed(name: str, error: RunbookError) -> Check:
