@@ -17,8 +17,8 @@ from lib.engine.models import catalogue, fetch, sizes
 from lib.engine.serve.server import Server, StartError
 from lib.engine.serve.variant import OWN, Variant
 
-# The three processes of an engine on a CPU, without weights and KV cache: 1.9 GB of private memory measured with vLLM
-# 0.32, and some for the load.
+# The processes of an engine on a CPU, without weights and KV cache: 1.7 GiB of private memory after the smoke questions
+# (USS of the tree, vLLM 0.32), and some for the load.
 PROCESS_BYTES = 5 * sizes.GIB // 2
 
 
