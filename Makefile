@@ -3,9 +3,10 @@
 PROFILE ?= embedded# a file of runbook/profiles
 ARGS ?=#            more words for `python -m lib run`, such as --only 05
 HARDWARE ?=#        cpu or cuda; empty: what this host has
+REPORT_LANG ?= en#  the language that the report opens in, en or ru; its file holds both
 TESTS ?= tests#     what `make test` runs
 LOCK ?=#            more words for `make lock`, such as --upgrade
-export HARDWARE
+export HARDWARE REPORT_LANG
 
 PY := .venv/bin/python
 SETUP := sh scripts/setup.sh
@@ -16,12 +17,13 @@ IN_PROJECT := PYTHONPATH='$(CURDIR)' JUPYTER_CONFIG_DIR='$(JUPYTER)/config' JUPY
 	JUPYTERLAB_WORKSPACES_DIR='$(JUPYTER)/workspaces' IPYTHONDIR='$(JUPYTER)/ipython' npm_config_cache='$(JUPYTER)/npm'
 
 .DEFAULT_GOAL := help
-.PHONY: help runbook test lab report lint format lock setup clean distclean
+.PHONY: help runbook test lab rehearse drill report pdf review-pack lint format lock setup clean distclean
 
 help:  ## list the commands
 	@echo 'make COMMAND [PROFILE=$(PROFILE)]'
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 	@echo 'PROFILE is one of: $(basename $(notdir $(wildcard runbook/profiles/*.yml)))'
+	@echo 'REPORT_LANG=en|ru is the language that the report opens in; its file holds both.'
 	@echo 'HARDWARE=cpu|cuda, PYTHON=/path/to/python, SYSTEM_PACKAGES=no change what is set up; ARGS="--only 05" what is run.'
 
 runbook:  ## set up, run the chapters, write the report (ARGS: --only 05,06 --from 05 --fresh --set FIELD=VALUE)
@@ -38,9 +40,25 @@ lab:  ## set up, open the chapters in JupyterLab (this machine only, with its to
 	@$(IN_PROJECT) $(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir='$(CURDIR)' \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
+rehearse:  ## set up, play every change on fresh twins: apply, verify, again, power cut, verify, undo (PROFILE)
+	@$(SETUP) --profile '$(PROFILE)'
+	@$(PY) -m lib deploy rehearse --profile '$(PROFILE)' $(ARGS)
+
+drill:  ## set up, play every drill again: ways in cut, alerts fired and cleared, faults, damaged backups (PROFILE)
+	@$(SETUP) --profile '$(PROFILE)'
+	@$(PY) -m lib run --profile '$(PROFILE)' --only 11,12,13,14 --fresh --thorough $(ARGS)
+
 report:  ## write the report of the latest run again
 	@$(SETUP)
 	@$(PY) -m lib report
+
+pdf:  ## write the report of the latest run again, and print it to PDF
+	@$(SETUP)
+	@$(PY) -m lib report --pdf
+
+review-pack:  ## write what is sent to a reviewer: the document, its evidence, a post to find one
+	@$(SETUP)
+	@$(PY) -m lib review pack
 
 lint:  ## check style and types
 	@$(SETUP)

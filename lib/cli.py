@@ -11,10 +11,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from lib import cli_report
+from lib.cli_deploy import deploy_app, lab_app
 from lib.core import notebook, paths, profile
 from lib.core.chapter import MODES, Mode
-from lib.core.errors import Exit, RefusedError, RunbookError, nearest
+from lib.core.errors import Exit, RunbookError, nearest
 from lib.core.evidence import Check, count
+from lib.core.sections import Profile
+from lib.edge.cli import app as bastion_app
+from lib.gateway.cli import app as gateway_app
+from lib.memory import commands as memory
+from lib.report.language.commands import app as language_app
+from lib.report.review import commands as review
+from lib.report.seal.cli import app as seal_app
+from lib.resilience.backup import commands as backup
+from lib.resilience.watchdog.cli import app as watchdog_app
 
 app = typer.Typer(
     name="python -m lib",
@@ -29,6 +40,19 @@ app.add_typer(host_app, name="host")
 app.add_typer(models_app, name="models")
 power_app = typer.Typer(help="The power limit of the card.", no_args_is_help=True)
 app.add_typer(power_app, name="power")
+app.add_typer(gateway_app, name="gateway")
+app.add_typer(bastion_app, name="bastion")
+app.add_typer(lab_app, name="lab")
+app.add_typer(deploy_app, name="deploy")
+app.add_typer(memory.app, name="memory")
+app.add_typer(review.app, name="review")
+app.add_typer(language_app, name="language")
+app.add_typer(watchdog_app, name="watchdog")
+app.add_typer(backup.app, name="backup")
+app.add_typer(seal_app, name="seal")
+
+for command in (cli_report.report, cli_report.verify, cli_report.compare, cli_report.reference):
+    app.command()(command)
 
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="A profile of runbook/profiles.")]
 SetOption = Annotated[
@@ -48,48 +72,23 @@ def run(
     thorough: Annotated[
         bool, typer.Option("--thorough", help="The profile's full sweeps instead of short ones.")
     ] = False,
-    mode: Annotated[str, typer.Option(help="plan changes nothing outside the project.")] = "plan",
+    mode: Annotated[str, typer.Option(help="plan, rehearse (on twins) or apply; plan changes nothing.")] = "plan",
     overrides: SetOption = None,
     runs: RunsOption = paths.RUNS,
 ) -> None:
     """Run the chapters and render the document."""
     from lib.core.run import Run
+    from lib.report.language import choice
 
+    choice.chosen()  # a wrong one is said before hours of work, not after
     values = profile.thorough(profile_name) if thorough else {}
     values |= dict(profile.parse_override(text) for text in overrides or [])
     chosen = profile.load(profile_name, values)
     chapters = [chapter for chapter in only.replace(" ", "").split(",") if chapter]
-    work = Run(chosen, _mode(mode), values, chapters, start, fresh, runs)
+    work = Run(chosen, _mode(mode, chosen), values, chapters, start, fresh, runs)
     work.progress.say(f"profile [bold]{chosen.name}[/], mode {mode}, {len(work.sources)} to go through")
     code = work.execute()
     _close(work.folder, code)
-
-
-@app.command()
-def report(
-    run_id: Annotated[str, typer.Option("--run", help="A run's id.")] = "latest",
-    out: Annotated[Path | None, typer.Option(help="Where to write; default: the run's folder.")] = None,
-    runs: RunsOption = paths.RUNS,
-) -> None:
-    """Render a run's document again."""
-    from lib.core.state import find
-    from lib.report.render import render
-
-    typer.echo(paths.short(render(find(run_id, runs), out)))
-
-
-@app.command()
-def reference(
-    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN_FOLDER...", help="Folders of finished runs.")],
-    name: Annotated[str, typer.Argument(help="Name of the bundle, for example h200-2026-11-24.")],
-    folder: Annotated[Path, typer.Option(help="Where bundles are kept.", show_default="runbook/reference")] = (
-        paths.RUNBOOK / "reference"
-    ),
-) -> None:
-    """Bundle finished runs of one machine, for documents of other machines to show beside their own numbers."""
-    from lib.report import bundle
-
-    typer.echo(paths.short(bundle.write(run_folders, name, folder)))
 
 
 @app.command()
@@ -230,16 +229,15 @@ def _fail(error: RunbookError, code: Exit) -> NoReturn:
     sys.exit(code)
 
 
-def _mode(text: str) -> Mode:
+def _mode(text: str, chosen: Profile) -> Mode:
+    """Return the mode; `apply` needs a green rehearsal of exactly this profile, code and templates."""
     for mode in MODES:
-        if text == mode == "plan":
-            return mode
         if text == mode:
-            raise RefusedError(
-                f"mode '{mode}' is closed: no chapter has a rehearsed change to make yet",
-                where="--mode",
-                fix="--mode plan  (shows every change as a diff, changes nothing)",
-            )
+            if mode == "apply":
+                from lib.deploy import gate
+
+                gate.need_rehearsal(chosen)
+            return mode
     raise RunbookError(f"unknown mode '{text}'", where="--mode", nearest=nearest(text, MODES), fix="--mode plan")
 
 
@@ -247,8 +245,13 @@ def _close(folder: Path, code: Exit) -> NoReturn:
     """Render the document whatever became of the run, and end with the run's exit code."""
     from lib.core.state import read_state
     from lib.report.render import render
+    from lib.report.seal import close
 
     document = render(folder)
+    try:
+        close.close(folder, environment=True)
+    except RunbookError as error:  # the run's own result counts; its folder can be sealed later
+        typer.echo(f"not sealed: {error}", err=True)
     state = read_state(folder)
     counts = ", ".join(f"{number} {status}" for status, number in state.checks.items())
     typer.echo(f"checks: {counts}")

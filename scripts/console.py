@@ -1,5 +1,6 @@
 """What set-up says: plain sentences, one moving progress line on a terminal, errors that carry their fix."""
 
+import math
 import sys
 import time
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class Progress:
     title: str
     every: float = 15.0
     started: float = field(default_factory=time.monotonic)
-    _printed: float = 0.0
+    _printed: float = -math.inf  # not 0: the clock begins with the machine, which may just have been started
     _width: int = 0
 
     def show(self, text: str) -> None:

@@ -109,6 +109,7 @@ def install_packages(packages: Sequence[SystemPackage], allowed: bool, cache: Pa
         for package in missing:
             say(f"  {package.name.ljust(15)} {package.purpose}")
         apt(prefix, names, cache / "setup.log")
+        quiet(prefix, names, cache / "setup.log")
         missing = [package for package in missing if package.missing]
         tried.write_text("\n".join(package.name for package in missing))
     if missing:
@@ -146,6 +147,15 @@ def apt(prefix: list[str], names: list[str], log: Path) -> None:
             _run([*prefix, *APT, "install", name], log)
 
 
+def quiet(prefix: list[str], names: list[str], log: Path) -> None:
+    """Stop what the distribution starts by itself: the runbook runs these programs on the lab's twins only."""
+    for name in SERVICES.intersection(names):
+        if shutil.which("systemctl", path=SEARCH):
+            _run([*prefix, "systemctl", "disable", "--now", name], log)
+
+
+# Packages whose installation starts a service of the same name, open to the network.
+SERVICES = frozenset({"nginx"})
 APT = (
     *("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q", "--no-install-recommends"),
     *("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20", "-o", "DPkg::Lock::Timeout=60"),

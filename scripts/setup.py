@@ -24,7 +24,7 @@ from scripts.packages import Installer, read_lock, torch_index
 from scripts.venv import VENV_PACKAGE, Venv, environment, has_venv_module
 
 ROOT = Path(__file__).resolve().parents[1]
-CACHE = Path(os.environ.get("RUNBOOK_CACHE", ROOT / ".cache"))
+CACHE = Path(os.environ.get("RUNBOOK_CACHE") or ROOT / ".cache").absolute()
 # Disk space of a complete set-up: the environment with its compiled modules, pip's downloads, the embedded models.
 DISK_GB = {"cpu": 4.5, "cuda": 16.0}
 MINUTES = {"cpu": 1, "cuda": 3}

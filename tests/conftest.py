@@ -2,13 +2,15 @@
 
 import json
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from hypothesis import settings
+
+from lib.engine.serve import client
 
 # A shared machine pauses at times; a slow example is no failure.
 settings.register_profile("runbook", deadline=None)
@@ -19,10 +21,12 @@ OPEN = "from lib.core.chapter import open_chapter\nfrom lib.core.evidence import
 MakeChapter = Callable[..., Path]
 
 
-SLOW = ("browser", "engine", "end_to_end")
+SLOW = ("browser", "lab", "engine", "end_to_end")
 
-# Started in the background of a script, a process is born deaf to ctrl-C, and so are the runs that tests interrupt.
+# Started in the background of a script, or under nohup, a process is born deaf to ctrl-C or to the end of its terminal,
+# and so are the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,6 +41,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _no_recorded_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNBOOK_HOST", raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _connections_closed() -> Iterator[None]:
+    """Close what the one connection pool still holds; left to the interpreter's end it would be a warning."""
+    yield
+    client.http().close()
 
 
 @pytest.fixture

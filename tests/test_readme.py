@@ -12,7 +12,7 @@ from lib.core import notebook, paths, profile
 from lib.core.errors import Exit
 
 README = (paths.ROOT / "README.md").read_text()
-MADE_BY_RUNNING = (".venv", ".cache", "runbook/runs")
+MADE_BY_RUNNING = (".venv", ".cache", "runbook/runs", "runbook/review")
 
 
 def table(first_column: str) -> list[list[str]]:
@@ -62,8 +62,8 @@ def test_exit_codes_are_those_of_the_code() -> None:
 
 
 def test_make_commands_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (paths.ROOT / "Makefile").read_text(), re.M))
-    named = set(re.findall(r"(?:^    |`)make ([a-z]+)", README, re.M))
+    targets = set(re.findall(r"^([a-z-]+):", (paths.ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"(?:^    |`)make ([a-z-]+)", README, re.M))
     assert {"runbook", "test", "lab", "clean", "distclean", "lock"} <= named
     assert named <= targets
 

@@ -1,12 +1,13 @@
 """Chapter 99: everything that this run found, in one place, and whether it may be accepted."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
 from lib.core import display, evidence, notebook, secrets
 from lib.core.chapter import Chapter
-from lib.core.evidence import STATUSES, AnyRecord, Check, Decision, Measurement
+from lib.core.evidence import STATUSES, AnyRecord, Check, Claim, Decision, Measurement
 
 COLOURS = {"pass": "#3a7d44", "warn": "#d69e2e", "fail": "#b8322a", "skip": "#b9c0c7"}
 
@@ -65,6 +66,23 @@ def verify(chapter: Chapter) -> list[Check]:
         _numbers_have_origin(records),
         _no_secret(chapter),
     ]
+
+
+def claims_hold(found: Sequence[Check | Claim]) -> Check:
+    """Check that no claim's check leads to another verdict than the register's."""
+    checks = [record for record in found if isinstance(record, Check)]
+    counts = evidence.count(checks)
+    wrong = [check.name for check in checks if check.status == "fail"]
+    executed = len(checks) - counts["skip"]
+    return Check(
+        name="acceptance.claims",
+        title="Every checked claim of the briefing has the verdict that its check leads to",
+        status="fail" if wrong else "pass",
+        expected="no contradiction",
+        observed=f"{executed} of {len(found) - len(checks)} claims checked here, {counts['skip']} need another machine"
+        + (f"; contradicted: {', '.join(wrong)}" if wrong else ""),
+        fix="correct runbook/claims.yml: the verdict, or the check",
+    )
 
 
 def decide(found: list[Check], own: list[Check]) -> Decision:

@@ -21,7 +21,7 @@ from lib.engine.serve.variant import Variant
 SHORT_OUTPUT = 16
 # Shared beginnings: the first requests fill the cache, the further ones find it filled.
 PREFIX_CONCURRENCY = 2
-PREFIX_PROMPTS = 4
+PREFIX_PROMPTS = 3
 
 
 def plan(load: Batching) -> display.Html:

@@ -14,6 +14,7 @@ from lib.chapters import gate
 from lib.core.chapter import Chapter
 from lib.core.evidence import Check, Scalar
 from lib.engine.models import catalogue, fetch, sizes
+from lib.engine.serve import pooling
 from lib.engine.serve.server import Server, StartError
 from lib.engine.serve.variant import OWN, Variant
 
@@ -109,6 +110,8 @@ class Fleet:
     def _engine(self, variant: Variant) -> Server:
         profile = variant.of(self.chapter.profile)
         model = catalogue.get(profile.models.served)
+        if model.task != "chat":
+            profile = pooling.serving(profile, model)
         log = self.chapter.artifact(f"engine-{variant.label}.log")
         return Server(profile, model, fetch.folder(model.name, profile.models.store), log)
 

@@ -64,6 +64,8 @@ def accuracy(chapter: Chapter, engine: Server | None) -> tuple[Check, ...]:
 def findings(chapter: Chapter, engine: Server, error: StartError | None, label: str) -> Iterator[Finding]:
     """Yield what the gate finds on a server that was started, in order: start, kernels, answers.
 
+    A model that does not chat has neither the kernels that the catalogue knows nor answers to known questions.
+
     Parameters
     ----------
     chapter : Chapter
@@ -76,7 +78,7 @@ def findings(chapter: Chapter, engine: Server, error: StartError | None, label: 
         The server's name in file names.
     """
     yield started(engine, error)
-    if error is None:
+    if error is None and engine.model.task == "chat":
         yield from chosen_kernels(chapter, engine, label)
         yield answers(chapter, engine, label)
 

@@ -24,10 +24,6 @@ SPEED_EFFORT = Effort(repeats=4, prompts_per_slot=2, warmup_prompts=1, ttft_limi
 MEMORY = "sum over the engine's processes of memory that they share with nobody (USS)"
 
 
-# Tokens of the first window that the reference reads a second time.
-AGAIN = 256
-
-
 class Interview:
     """Asks every variant the same: the text, the tasks, and a short load.
 
@@ -78,8 +74,9 @@ class Interview:
     def _interview(self, engine: Server, name: str, known: Sequence[Graded]) -> Told:
         # The first variant's tokenizer splits the text for all: variants of one model share it.
         self.windows = self.windows or text.windows(engine.url, name, self.text, self.quality.text_tokens)
-        # Whoever asks for the probabilities of a prompt never gets it from the prefix cache: `again` computes again.
-        twice = [self.windows[0][:AGAIN]] if name == self.quality.models[0] else []
+        # Whoever asks for the probabilities of a prompt never gets it from the prefix cache: `again` computes again. It
+        # is the whole window: a shorter one goes through other kernels (AMX), which add up in another order.
+        twice = self.windows[:1] if name == self.quality.models[0] else []
         with self.chapter.engine_time("text"):
             seen = positions.ask(engine.url, name, self.windows, self.quality.top)
             again = positions.ask(engine.url, name, twice, self.quality.top)

@@ -145,10 +145,12 @@ def decide(chapter: Chapter) -> Decision:
         choice = f"{served.title} is not served in this configuration"
         reason = "Failed: " + "; ".join(f"{check.title} ({check.observed})" for check in failed)
     else:
-        choice = f"{served.title}, {serving.max_model_len:,} tokens of context, "
-        choice += f"{serving.max_num_seqs or 'as many as vLLM takes'} requests at most"
-        reason = "It started, its kernels are the expected ones, it answered known questions right, it spoke the "
-        reason += "interface that clients rely on, and it stopped without a trace."
+        most = serving.max_num_seqs or "as many as vLLM takes"
+        choice = f"{served.title}, {serving.max_model_len:,} tokens of context, {most} requests at most"
+        reason = (
+            "It started, its kernels are the expected ones, it answered known questions right, it spoke the "
+            "interface that clients rely on, and it stopped without a trace."
+        )
     return Decision(
         name="serving.configuration",
         choice=choice,

@@ -61,7 +61,7 @@ def texts(chapter: Chapter) -> display.Html:
             "Workload": name,
             "What it is": workloads.TITLES.get(name, ""),
             "Prompts": len(workloads.prompts(name)),
-            "For example": f"{workloads.prompts(name)[0][:90]} …",
+            "For example": display.quoted(f"{workloads.prompts(name)[0][:90]} …"),
         }
         for name in chapter.profile.speculation.workloads
     ]

@@ -69,7 +69,7 @@ def acceptance_figure(found: Sequence[Measurement]) -> display.Figure | display.
     figure.update_layout(xaxis_title="position in the draft", yaxis_title="per cent of the drafts accepted", height=380)
     figure.update_xaxes(dtick=1)
     figure.update_yaxes(range=[0, 105])
-    return display.figure(figure, f"Acceptance by position, {alone} request{'s' * (alone > 1)} at a time")
+    return display.figure(figure, f"Acceptance by position; requests at a time: {alone}")
 
 
 def cost_figure(found: Sequence[Measurement]) -> display.Figure | display.Html:

@@ -13,11 +13,24 @@ from lib.core.chapter import Chapter
 from lib.core.evidence import Check, Decision, Measurement
 
 PIN = re.compile(r"[A-Za-z0-9]")  # other lines of a lock are comments and hashes
+# Where a field's own name would not read well.
+NAMES = {
+    "cpu": "Processor",
+    "memory": "Memory",
+    "gpus": "GPU",
+    "nvidia_driver": "NVIDIA driver",
+    "kernel": "Kernel",
+    "python": "Python",
+    "vllm": "vLLM",
+    "torch": "PyTorch",
+}
 
 
 def facts() -> display.Html:
     """Show the machine, as far as results depend on it."""
-    return display.table([{"": key.replace("_", " "), " ": value} for key, value in fingerprint.facts().items()])
+    return display.table(
+        [{"": NAMES.get(key, key.replace("_", " ")), " ": value} for key, value in fingerprint.facts().items()]
+    )
 
 
 def plan(chapter: Chapter) -> list[dict[str, object]]:

@@ -44,6 +44,7 @@ class Tuning:
         self.own = self.space.nearest(space.own(chapter.profile))
         self.defaults: Outcome | None = None
         self._measured: dict[str, Outcome] = {}
+        self._warm: set[str] = set()
         # The defaults are one of the starts.
         budget = self.space.size if chapter.profile.tuner.exhaustive else chapter.profile.tuner.starts - 1
         self.search = Search(self.space, budget, chapter.artifact("tuner.journal")) if self.space.size else None
@@ -120,7 +121,10 @@ class Tuning:
         return Outcome(sum(goodput) / len(goodput))
 
     def _goodput(self, variant: Variant, name: str, repeats: int) -> list[float]:
-        effort = self._effort._replace(repeats=repeats)
+        # A server that runs since its trial has answered this very load before: it is warm.
+        warmup = 0 if variant.label in self._warm and self.fleet.runs(variant) else 1
+        effort = self._effort._replace(repeats=repeats, warmup_prompts=warmup)
+        self._warm.add(variant.label)
         engine = self.fleet.use(variant, searching=True)
         results = loads.measure(self.chapter, engine, [self._point], effort, name, check="tuner.completed")
         return [float(run["request_goodput"]) for result in results for run in result.runs]

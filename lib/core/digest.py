@@ -12,8 +12,11 @@ from lib.core.notebook import Source
 from lib.core.sections import Profile
 
 # What the document looks like, and what it shows beside the run, does not change what a chapter finds; profiles count
-# by their merged content.
-_NOT_INPUTS = ("profiles", "published.yml", "reference", "report", "runs")
+# by their merged content. The briefing's claims and what they are held against are read by the last chapter only.
+_NOT_INPUTS = ("profiles", "report", "runs")
+_LAST_ONLY = ("claims.yml", "published.yml", "reference")
+# So are prices and tariffs: what the owner pays changes nothing that is measured.
+_PRICES = {"costs"}
 
 
 def chapter_digest(source: Source, profile: Profile, mode: str, needs: Mapping[str, str]) -> str:
@@ -31,8 +34,8 @@ def chapter_digest(source: Source, profile: Profile, mode: str, needs: Mapping[s
             "cells": cells,
             "metadata": source.metadata.model_dump(),
             "code": {paths.short(path): _content(path) for path in sorted(closure(code))},
-            "data": {paths.short(path): _content(path) for path in sorted(_data())},
-            "profile": profile.model_dump(mode="json"),
+            "data": {paths.short(path): _content(path) for path in sorted(_data(source.metadata.last))},
+            "profile": profile.model_dump(mode="json", exclude=None if source.metadata.last else _PRICES),
             "mode": mode,
             "host": fingerprint.facts(),
             "recorded": os.environ.get("RUNBOOK_HOST", ""),
@@ -53,8 +56,13 @@ def closure(code: str, root: Path = paths.ROOT) -> set[Path]:
     return found
 
 
-def _imports(code: str) -> Iterator[str]:
-    """Yield the dotted names below `lib` that a module or a notebook's code imports."""
+@cache  # most chapters rest on the same modules
+def _imports(code: str) -> tuple[str, ...]:
+    """Return the dotted names below `lib` that a module or a notebook's code imports."""
+    return tuple(_named(code))
+
+
+def _named(code: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(_without_magics(code))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "lib")
@@ -77,9 +85,10 @@ def _files(dotted: str, root: Path) -> Iterator[Path]:
                 yield candidate
 
 
-def _data() -> Iterable[Path]:
+def _data(last: bool) -> Iterable[Path]:
+    left_out = _NOT_INPUTS if last else (*_NOT_INPUTS, *_LAST_ONLY)
     for path in paths.RUNBOOK.rglob("*"):
-        if path.is_file() and path.relative_to(paths.RUNBOOK).parts[0] not in _NOT_INPUTS:
+        if path.is_file() and path.relative_to(paths.RUNBOOK).parts[0] not in left_out:
             yield path
 
 

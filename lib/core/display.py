@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +25,7 @@ WHERE = {
     "lab": "from a twin in the lab",
     "cited": "cited",
 }
+_CODE = re.compile(r"`([^`\n]+)`")
 BLUES = [[0, "#e6eef7"], [1, "#123c6b"]]
 PALETTE = ("#1f5fa8", "#c8553d", "#3a7d44", "#8a5a9e", "#b8860b", "#4a4a4a")
 
@@ -179,10 +181,11 @@ def changes(records: Iterable[Change], caption: str = "") -> Html:
         same = change.before == change.after
         lines = _lines("  ", change.before) if same else _diff(change)
         status = "as it should be" if same else change.status
+        reason = prose(change.reason).replace("\n", "<br>")
         parts.append(
             f'<div class="rb-change"><p><strong>{_escape(change.title or change.name)}</strong> '
             f'<code>{_escape(change.target)}</code> <span class="rb-badge rb-skip">{status}</span></p>'
-            f'<pre class="rb-diff">{lines}</pre><p>{_escape(change.reason)} {link(change.source)}</p></div>'
+            f'<pre class="rb-diff">{lines}</pre><p>{reason} {link(change.source)}</p></div>'
         )
     if not parts:
         return Html("<p class='rb-empty'>no changes</p>", "no changes")
@@ -193,11 +196,11 @@ def changes(records: Iterable[Change], caption: str = "") -> Html:
 def decision(record: Decision) -> Html:
     """Render a decision with its reason and the evidence that it cites."""
     cited = ", ".join(f'<code class="rb-name" data-record="{_escape(n)}">{_escape(n)}</code>' for n in record.evidence)
-    others = f"<p>Also considered: {_escape('; '.join(record.alternatives))}.</p>" if record.alternatives else ""
+    others = f"<p>Also considered: {prose('; '.join(record.alternatives))}.</p>" if record.alternatives else ""
     rests = f'<p class="rb-cited">Evidence: {cited}</p>' if cited else ""
     markup = (
-        f'{STYLE}<aside class="rb-decision"><p><strong>Decision: {_escape(record.choice)}</strong></p>'
-        f"<p>{_escape(record.reason)}</p>{others}{rests}</aside>"
+        f'{STYLE}<aside class="rb-decision"><p><strong>Decision: {prose(record.choice)}</strong></p>'
+        f"<p>{prose(record.reason)}</p>{others}{rests}</aside>"
     )
     return Html(markup, f"Decision: {record.choice}")
 
@@ -237,6 +240,21 @@ def number(value: float) -> str:
     return f"{value:.6f}".rstrip("0") if "e" in text else text
 
 
+def prose(text: str) -> str:
+    """Return a record's words as markup: what stands in `backticks` is code."""
+    return _CODE.sub(r"<code>\1</code>", _escape(text))
+
+
+def code(text: str) -> Html:
+    """Return what a program reads, for a table's cell."""
+    return Html(f"<code>{_escape(text)}</code>", text)
+
+
+def quoted(text: str) -> Html:
+    """Return words that somebody or something said, which stay in their language, for a table's cell."""
+    return Html(f'<q translate="no">{_escape(text)}</q>', text)
+
+
 def link(source: str) -> str:
     """Render a source as a link where it is one; a date or note after the address stays text."""
     if not source:
@@ -266,10 +284,10 @@ def _check_rows(check: Check) -> str:
     row = (
         f"{opening}<td>{badge(check.status)}</td>"
         f"<td>{_escape(title)}{'<br>' if title else ''}{name}</td>"
-        f'<td data-label="Expected">{_escape(check.expected)} {link(check.source)}</td>'
-        f'<td data-label="Observed">{_escape(check.observed)} {origin(check.provenance, check.name)}</td></tr>'
+        f'<td data-label="Expected">{prose(check.expected)} {link(check.source)}</td>'
+        f'<td data-label="Observed">{prose(check.observed)} {origin(check.provenance, check.name)}</td></tr>'
     )
-    remedy = _escape(todo).replace("\n", "<br>")
+    remedy = prose(todo).replace("\n", "<br>")
     return row + (f'<tr class="rb-todo"><td></td><td colspan="3"><b>What to do</b> {remedy}</td></tr>' if todo else "")
 
 

@@ -15,6 +15,8 @@ SCHEMA = 1
 Status = Literal["pass", "warn", "fail", "skip"]
 STATUSES: tuple[Status, ...] = ("pass", "warn", "fail", "skip")
 Where = Literal["host", "recorded", "lab", "cited"]
+Verdict = Literal["confirmed", "corrected", "refuted", "unverifiable", "measure"]
+Way = Literal["executed", "not run", "cited"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)+$")]
 Scalar = str | int | float | bool | None
 
@@ -89,7 +91,10 @@ class Measurement(Record):
 
 
 class Change(Record):
-    """One change to a host: what it was, what it shall be, why, and how far it got."""
+    """One change to a host: what it was, what it shall be, why, and how far it got.
+
+    `template` is what a file was rendered from, below runbook/templates.
+    """
 
     kind: Literal["change"] = "change"
     status: Literal["planned", "applied", "verified", "rolled back"]
@@ -100,6 +105,7 @@ class Change(Record):
     source: str = ""
     command: str = ""
     undo: str = ""
+    template: str = ""
 
 
 class Decision(Record):
@@ -112,7 +118,33 @@ class Decision(Record):
     alternatives: list[str] = []
 
 
-AnyRecord = Check | Measurement | Change | Decision
+class Claim(Record):
+    """Something that was said about the system (`title`), what is known of it, and how this run looked at it.
+
+    `registered` is the register's verdict and `verdict` this run's: they differ where the register leaves it to a
+    measurement. `way` is `executed`, `not run` (its check needs what this machine lacks) or `cited` (links only).
+    """
+
+    kind: Literal["claim"] = "claim"
+    verdict: Verdict
+    registered: Verdict
+    way: Way
+    topic: str
+    told_in: str = ""
+    quote: str
+    fact: str
+    observed: str = ""
+    origins: list[str] = []
+    evidence: list[str] = []
+    value: float | None = None
+    unit: str = ""
+    interval: tuple[float, float] | None = None
+    sources: list[str] = []
+    read: str = ""
+    by_hand: str = ""
+
+
+AnyRecord = Check | Measurement | Change | Decision | Claim
 _ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
 
 

@@ -12,7 +12,7 @@ TEMPLATES = RUNBOOK / "templates"
 REPORT_TEMPLATE = RUNBOOK / "report"
 LOCKS = RUNBOOK / "locks"
 RUNS = RUNBOOK / "runs"
-CACHE = Path(os.environ.get("RUNBOOK_CACHE", ROOT / ".cache"))
+CACHE = Path(os.environ.get("RUNBOOK_CACHE") or ROOT / ".cache").absolute()
 
 
 def short(path: Path | str) -> str:

@@ -5,7 +5,9 @@ import time
 from rich.console import Console
 
 from lib.core.display import duration
+from lib.core.evidence import Check
 
+FAILED_LENGTH = 600
 MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "skipped": "[yellow]skipped[/]"}
 
 
@@ -48,6 +50,11 @@ class Progress:
         self.console.print(
             f"{self._label()} {MARKS.get(status, status)}{spent}" + (f" [dim]({note})[/]" if note else "")
         )
+
+    def failed(self, check: Check) -> None:
+        """Print what a failed check expected and what was there: one line that says it without the document."""
+        told = f"      {check.name}: {check.title}: expected {check.expected}; observed {check.observed}"
+        self.console.print(told[:FAILED_LENGTH], markup=False)
 
     def say(self, text: str) -> None:
         """Print a line that stays."""

@@ -128,6 +128,11 @@ class Run:
         self._work(source, entry)
         note = entry.error.splitlines()[0][:160] if entry.error else ""
         self.progress.end(entry.status, entry.seconds, note)
+        for check in self._failed(source.stem):
+            self.progress.failed(check)
+
+    def _failed(self, stem: str) -> list[evidence.Check]:
+        return [found for found in self._records(stem) if isinstance(found, evidence.Check) and found.status == "fail"]
 
     def _work(self, source: notebook.Source, entry: ChapterState) -> None:
         shutil.rmtree(self.folder / "artifacts" / source.stem, ignore_errors=True)
@@ -144,7 +149,7 @@ class Run:
         target = self.folder / "chapters" / f"{source.stem}.ipynb"
         entry.error = execute(source.path, target, parameters, self.progress.section)
         entry.seconds = round(time.monotonic() - started, 2)
-        failed = [r for r in self._records(source.stem) if isinstance(r, evidence.Check) and r.status == "fail"]
+        failed = self._failed(source.stem)
         if failed and not entry.error:
             names = ", ".join(check.name for check in failed)
             entry.error = f"{len(failed)} check{'s' if len(failed) > 1 else ''} failed: {names}"

@@ -18,6 +18,8 @@ from lib.host.probe import Host
 
 LIST = ("lsblk", "-J", "-b", "-o", "NAME,TYPE,SIZE,ROTA,TRAN,MODEL,FSTYPE")
 SPACE = ("df", "-B1", "-x", "devtmpfs", "--output=source,fstype,avail,target")
+FORGET_TRIES = 10
+FORGET_PAUSE_S = 0.05
 PIECES = 8
 BLOCK = 8 << 20
 # These keep files in a cache that a reader cannot empty, or in memory altogether.
@@ -204,15 +206,34 @@ def read_pieces(path: Path, seconds: float, megabytes: int) -> list[float]:
         if piece < 1 << 20:
             raise RunbookError("the file is too small to measure", where=paths.short(path), fix="at least 16 MB")
         os.fsync(descriptor)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        _refuse_cached(descriptor, path, piece)
+        _forget(descriptor, path, piece)
         return _timed(descriptor, piece, time.monotonic() + seconds)
     finally:
         os.close(descriptor)
 
 
-def _refuse_cached(descriptor: int, path: Path, piece: int) -> None:
-    """Raise when the page cache still holds the file: a read that may not wait must come back empty-handed."""
+def _forget(descriptor: int, path: Path, piece: int) -> None:
+    """Make the page cache forget the file, or raise; what has just been written may be busy for a moment.
+
+    Asking reads ahead, so an answer counts only right after the cache was told to forget; at the end it is told again.
+    """
+    for _ in range(FORGET_TRIES):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        held = _held(descriptor, piece)
+        if not held:
+            break
+        time.sleep(FORGET_PAUSE_S)
+    if held > PIECES // 2:
+        raise RunbookError(
+            "the file stays in memory, so a read would not reach the disk",
+            where=paths.short(path),
+            fix="stop the process that has it mapped, for example a running engine, or give another file",
+        )
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _held(descriptor: int, piece: int) -> int:
+    """Return how many pieces the page cache answers from: a read that may not wait must come back empty-handed."""
     buffer = bytearray(4096)
     held = 0
     for index in range(PIECES):
@@ -221,13 +242,8 @@ def _refuse_cached(descriptor: int, path: Path, piece: int) -> None:
         except BlockingIOError:
             continue
         except OSError:
-            return  # This file system cannot tell (overlayfs); DONTNEED was obeyed as far as can be known.
-    if held > PIECES // 2:
-        raise RunbookError(
-            "the file stays in memory, so a read would not reach the disk",
-            where=paths.short(path),
-            fix="stop the process that has it mapped, for example a running engine, or give another file",
-        )
+            return 0  # This file system cannot tell (overlayfs); DONTNEED was obeyed as far as can be known.
+    return held
 
 
 def _timed(descriptor: int, piece: int, deadline: float) -> list[float]:

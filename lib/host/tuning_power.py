@@ -132,9 +132,10 @@ def _power_limit(gpu: Gpu, card: Card) -> Setting:
     else:
         source = power_curve.MMBT
         reason = (
-            f"{power_curve.cost(wanted)}; it leaves {default - wanted:g} W less heat to carry away. The briefing asks "
+            f"{power_curve.cost(wanted)}; it leaves {default - wanted:g} W less heat to carry away. "
+            f"The briefing asks for 300 W: {power_curve.cost(300)}"
         )
-        reason += f"for 300 W: {power_curve.cost(300)}" + (f". Now {power_curve.cost(now)}" if now < wanted else "")
+        reason += f". Now {power_curve.cost(now)}" if now < wanted else ""
     return Setting(
         name,
         title,

@@ -161,7 +161,7 @@ def compare(
 def settings(figure: Figure) -> str:
     """Say under which settings a figure was published, in one line."""
     told = [f"{figure.title} {figure.format}".strip(), figure.stack, figure.hardware]
-    told += ["specification"] if figure.kind == "specification" else []
+    told += ["by specification"] if figure.kind == "specification" else []
     told += [f"concurrency {figure.concurrency}"] if figure.concurrency else []
     told += [f"{figure.input_tokens} in, {figure.output_tokens} out"] if figure.input_tokens else []
     told += [f"{figure.power_w} W"] if figure.power_w else []

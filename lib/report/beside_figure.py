@@ -54,8 +54,8 @@ def _reference(shown: Beside, groups: Sequence[Group]) -> Series:
 
 
 def _caption(shown: int, known: int, marked: bool) -> str:
-    caption = "Output throughput of reference machines against concurrency, by input and output tokens; axes are "
-    caption += "logarithmic"
+    caption = "Output throughput of reference machines against concurrency, by input and output tokens; "
+    caption += "axes are logarithmic"
     caption += "; diamonds are published figures with other settings" if marked else ""
     left = known - shown
     return caption + (f"; the {shown} series with the most points, {left} more are in the tables" if left else "")

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 from lib.core import evidence, paths, secrets
 from lib.core.errors import RunbookError
-from lib.core.state import read_state
+from lib.core.evidence import AnyRecord
+from lib.core.state import RunState, read_state
 from lib.report import describe, portable
 from lib.report.describe import Source
 from lib.report.reference import EVIDENCE_FILE, FOLDER, HOST_FILE, MAX_BYTES
@@ -38,8 +39,8 @@ class Content:
         return path, digest
 
 
-def write(runs: Sequence[Path], name: str, folder: Path = FOLDER) -> Path:
-    """Write the bundle of one or several finished runs of one machine, and return its folder.
+def write(runs: Sequence[Path], name: str, folder: Path = FOLDER, cut_short: bool = False) -> Path:
+    """Write the bundle of one or several runs of one machine, and return its folder.
 
     Parameters
     ----------
@@ -49,12 +50,15 @@ def write(runs: Sequence[Path], name: str, folder: Path = FOLDER) -> Path:
         Name of the bundle, for example ``h200-2026-11-24``; a bundle of that name is replaced.
     folder : Path
         Where bundles are kept.
+    cut_short : bool
+        Take runs too that did not come to their end, with what their last chapter had recorded; the bundle says that
+        the chapter did not pass. For machines that are no longer there.
 
     Raises
     ------
     RunbookError
-        No run in a folder; a run that is not complete; runs of different machines; a name that is no folder's;
-        a file over 1 MB; a secret in a file. Nothing is written then.
+        No run in a folder; a run that is not complete, unless `cut_short`; runs of different machines; a name that is
+        no folder's; a file over 1 MB; a secret in a file. Nothing is written then.
     """
     if not _NAME.fullmatch(name):
         raise RunbookError(
@@ -62,7 +66,7 @@ def write(runs: Sequence[Path], name: str, folder: Path = FOLDER) -> Path:
             where="NAME",
             fix="small letters, digits, dots and hyphens, for example h200-2026-11-24",
         )
-    sources = _sources(runs)
+    sources = _sources(runs, cut_short)
     files = _files(sources, name)
     for path, text in files.items():
         if len(text.encode()) > MAX_BYTES:
@@ -81,18 +85,18 @@ def write(runs: Sequence[Path], name: str, folder: Path = FOLDER) -> Path:
     return folder / name
 
 
-def _sources(runs: Sequence[Path]) -> list[Source]:
+def _sources(runs: Sequence[Path], cut_short: bool) -> list[Source]:
     found: dict[str, Source] = {}
     for run in runs:
         place = run.resolve()
         state = read_state(place)
-        if not state.complete:
+        if not state.complete and not cut_short:
             raise RunbookError(
                 f"run {state.id} is not complete",
                 where=paths.short(run),
-                fix="the same `python -m lib run` goes on where it was cut short",
+                fix="the same `python -m lib run` goes on where it was cut short; machine gone: --cut-short",
             )
-        records = evidence.read(place / EVIDENCE_FILE)
+        records = _records(place, state)
         if not records:
             raise RunbookError(
                 f"run {state.id} has no evidence", where=paths.short(run), fix="python -m lib run --fresh"
@@ -110,6 +114,14 @@ def _sources(runs: Sequence[Path]) -> list[Source]:
                 fix="make one bundle a machine",
             )
     return sources
+
+
+def _records(run: Path, state: RunState) -> list[AnyRecord]:
+    """Return a run's evidence and, where it was cut short, what its unfinished chapter had recorded until then."""
+    unfinished = [chapter for chapter in state.chapters if chapter.status in ("running", "interrupted")]
+    left = [run / "chapters" / f"{chapter.stem}.jsonl" for chapter in unfinished]
+    whole = [run / EVIDENCE_FILE, *left] if not state.complete else [run / EVIDENCE_FILE]
+    return [record for file in whole if file.exists() for record in evidence.read(file)]
 
 
 def _files(sources: Sequence[Source], name: str) -> dict[str, str]:

@@ -18,17 +18,19 @@ from lib.report.markdown import Heading, Prose, highlight
 from lib.report.sanitize import clean
 from lib.report.text import Excerpt, excerpt, plain, portable
 
-_PAPERMILL_ERROR = "papermill-error-cell-tag"
+_PAPERMILL = frozenset({"papermill-error-cell-tag", "injected-parameters"})
 _SLOW_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Html:
-    """Prose or a rendered output."""
+    """Prose or a rendered output; `place` is its id in the page, `cells` the notebook's cells that it was made from."""
 
     kind: ClassVar[str] = "html"
     html: Markup
     prose: bool = False
+    place: str = ""
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Code:
     kind: ClassVar[str] = "code"
     html: Markup
     seconds: float = 0
+    place: str = ""
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Text:
     kind: ClassVar[str] = "text"
     excerpt: Excerpt
     stream: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,11 @@ def read(path: Path) -> Any | None:
         return None
 
 
+def belongs_to_source(cell: Any) -> bool:
+    """Tell whether a cell of an executed notebook stands in the chapter's own notebook too."""
+    return _PAPERMILL.isdisjoint(cell.metadata.get("tags", []))
+
+
 def blocks(
     notebook: Any, chapter: str, links: Links, numbers: Numbers, finished: bool
 ) -> tuple[list[Block], list[Heading]]:
@@ -116,15 +126,16 @@ def blocks(
 class _Page:
     def __init__(self, prose: Prose, links: Links, numbers: Numbers) -> None:
         self.prose, self._links, self._numbers = prose, links, numbers
-        self._silent: list[str] = []  # code without output joins the next cell that shows something
+        self._silent: list[Any] = []  # code without output joins the next cell that shows something
+        self._outputs_of = count(1)
 
     def blocks(self, cells: list[Any], finished: bool) -> Iterator[Block]:
         for index, cell in enumerate(cells):
             tags = cell.metadata.get("tags", [])
-            if cell.cell_type == "markdown" and _PAPERMILL_ERROR not in tags:
+            if cell.cell_type == "markdown" and belongs_to_source(cell):
                 yield from self._code()
                 if html := self.prose.render(cell.source):
-                    yield Html(html, prose=True)
+                    yield Html(html, prose=True, place=self._place(cell), cells=_ids([cell]))
             elif cell.cell_type == "code" and "parameters" not in tags:
                 if not finished and cell.execution_count is None and cell.source.strip():
                     yield Unreached(_sections(cells[index:]))
@@ -137,24 +148,26 @@ class _Page:
         yield from self._code()
 
     def _cell(self, cell: Any) -> Iterator[Block]:
-        self._silent.append(cell.source)
+        self._silent.append(cell)
         shown = list(self._outputs(cell.outputs))
         if shown:
             yield from self._code(_seconds(cell))
             yield from shown
 
     def _code(self, seconds: float = 0) -> Iterator[Block]:
-        source = portable("\n\n".join(part.strip("\n") for part in self._silent if part.strip()))
+        told = [cell for cell in self._silent if cell.source.strip()]
+        source = portable("\n\n".join(cell.source.strip("\n") for cell in told))
         self._silent = []
         if source:
-            yield Code(highlight(source), seconds if seconds >= _SLOW_SECONDS else 0)
+            slow = seconds if seconds >= _SLOW_SECONDS else 0
+            yield Code(highlight(source), slow, self._place(told[0]), _ids(told))
 
     def _outputs(self, outputs: list[Any]) -> Iterator[Block]:
         for output in _joined(outputs):
             if output["output_type"] == "stream":
                 text = portable(plain(output["text"]))
                 if text:
-                    yield Text(excerpt(text), output["name"])
+                    yield Text(excerpt(text), output["name"], self._next_output())
             elif output["output_type"] in ("display_data", "execute_result"):
                 yield from self._rich(output["data"])
 
@@ -164,16 +177,23 @@ class _Page:
         elif "text/html" in data:
             markup = clean(portable(data["text/html"]), self._links, number_table=self._numbers.table)
             if markup.strip():
-                yield Html(markup)
+                yield Html(markup, place=self._next_output())
         elif "image/png" in data:
             text = escape(str(data.get("text/plain", "image")))
-            yield Html(clean(f'<img src="data:image/png;base64,{data["image/png"]}" alt="{text}">'))
+            image = f'<img src="data:image/png;base64,{data["image/png"]}" alt="{text}">'
+            yield Html(clean(image), place=self._next_output())
         elif "text/markdown" in data:
-            yield Html(self.prose.render(data["text/markdown"]), prose=True)
+            yield Html(self.prose.render(data["text/markdown"]), prose=True, place=self._next_output())
         elif "application/vnd.jupyter.widget-view+json" in data:
             return  # Controls for JupyterLab: a document has nothing to press.
         elif text := portable(plain(str(data.get("text/plain", "")))):
-            yield Text(excerpt(text), "result")
+            yield Text(excerpt(text), "result", self._next_output())
+
+    def _place(self, cell: Any) -> str:
+        return f"cell-{self.prose.chapter}-{cell.id}" if cell.get("id") else ""
+
+    def _next_output(self) -> str:
+        return f"output-{self.prose.chapter}-{next(self._outputs_of)}"
 
     def _error(self, cell: Any, rest: list[Any]) -> Error | None:
         for output in cell.outputs:
@@ -207,6 +227,10 @@ def _sections(cells: list[Any]) -> list[str]:
         for cell in cells
         if cell.cell_type == "markdown" and cell.source.startswith("## ")
     ]
+
+
+def _ids(cells: list[Any]) -> tuple[str, ...]:
+    return tuple(cell.id for cell in cells if cell.get("id"))
 
 
 def _seconds(cell: Any) -> float:

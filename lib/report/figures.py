@@ -2,12 +2,14 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from markupsafe import Markup
+from plotly.offline import get_plotlyjs
 
 from lib.core import display
 
@@ -27,6 +29,11 @@ class Figure:
     rows: list[list[str]]
     omitted: int
     data: Markup
+
+
+def library() -> str:
+    """Return plotly's source as a page may carry it: HTML forbids two control characters that stand in its strings."""
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", lambda found: f"\\x{ord(found[0]):02x}", get_plotlyjs())
 
 
 def figure(bundle: Mapping[str, Any], number: int) -> Figure:
@@ -116,7 +123,7 @@ def _cell(value: Any) -> str:
         return "" if value is None else str(value)
     if isinstance(value, list):
         return ", ".join(_cell(item) for item in value)
-    return display.number(value) if isinstance(value, int | float) else str(value)
+    return display.number(value) if isinstance(value, int | float) else str(value).replace("<br>", " · ")
 
 
 def _text(title: Any) -> str:

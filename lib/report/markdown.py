@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -81,6 +82,7 @@ class _Renderer(mistune.HTMLRenderer):
         return f"<pre>{highlight(code, (info or 'text').split()[0])}</pre>"
 
 
+@lru_cache(maxsize=4096)  # whoever compares runs or renders a document again shows the same cells
 def highlight(code: str, language: str = "python") -> Markup:
     """Return code with Pygments' classes; an unknown language stays plain."""
     try:

@@ -4,6 +4,7 @@ Nobody checked these figures here. They are shown beside what was measured, and 
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -105,9 +106,16 @@ def load(path: Path = FILE) -> Published:
         The file is missing, is no YAML, or an entry is wrong: the message names the entry and its field.
     """
     try:
-        data = YAML(typ="safe", pure=True).load(path)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise RunbookError("there is no file of published figures", where=paths.short(path)) from error
+    return _parsed(text, path)
+
+
+@cache
+def _parsed(text: str, path: Path) -> Published:
+    try:
+        data = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise RunbookError(f"not valid YAML: {error.problem}", where=f"{paths.short(path)}{line}") from error

@@ -7,6 +7,7 @@ from typing import Literal
 
 from lib.core import evidence
 from lib.core.evidence import Record
+from lib.report.text import portable
 
 EMBED_EACH = 64 * 1024
 EMBED_TOTAL = 2 * 1024 * 1024
@@ -65,9 +66,12 @@ def _hidden(path: Path) -> bool:
 
 
 def _text(path: Path) -> str | None:
-    """Return a file's text, or None if it is not text."""
+    """Return a file's text as it may travel, or None if it is not text.
+
+    A chapter that broke off left its engine's log as it was, with this machine's folders.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         return None
-    return None if "\0" in text else text
+    return None if "\0" in text else portable(text)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,19 +10,25 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-from ruamel.yaml import YAML
 
 from lib.core import display, evidence, paths
 from lib.core.errors import RunbookError
 from lib.core.evidence import AnyRecord, Status
 from lib.core.state import ChapterState, RunState, read_state, replace
-from lib.report import beside, beside_figure, cells, ledger, published, raw, reference, summary, text
-from lib.report.figures import Figure
+from lib.report import beside, beside_figure, cells, ledger, lists, published, raw, reference, summary, text
+from lib.report.briefing import page as briefing_page
+from lib.report.briefing.config_files import ConfigFile
+from lib.report.claims import table
+from lib.report.figures import Figure, library
+from lib.report.language import bilingual, choice, kept
 from lib.report.links import Links
 from lib.report.markdown import Heading, Prose
+from lib.report.review import page as review_page
+from lib.report.review import store
+from lib.report.review.annotation import visible
 
 NAME = "report.html"
+OTHER = "ru"
 
 
 @dataclass(frozen=True)
@@ -34,9 +41,16 @@ class Chapter:
     checks: dict[Status, int]
     readable: bool
     summary: Markup
+    words: list[lists.Term]
 
 
-def render(run: Path, out: Path | None = None, bundles: Path = reference.FOLDER) -> Path:
+def render(
+    run: Path,
+    out: Path | None = None,
+    bundles: Path = reference.FOLDER,
+    reviews: Path = store.FOLDER,
+    language: str = "",
+) -> Path:
     """Write the document of a run and return its path.
 
     Parameters
@@ -47,21 +61,36 @@ def render(run: Path, out: Path | None = None, bundles: Path = reference.FOLDER)
         A file, or a folder for `report.html`; by default beside `run.json`, where links to raw files work.
     bundles : Path
         Folder of the reference bundles that are shown beside the run.
+    reviews : Path
+        Folder of the annotations that came back.
+    language : str
+        The language that the document opens in; it holds the other one too. By default what `REPORT_LANG` says.
 
     Raises
     ------
     RunbookError
-        The folder holds no run, or its `run.json` or evidence is damaged.
+        The folder holds no run, its `run.json` or evidence is damaged, or there is no such language.
     """
+    first = choice.chosen(language)
+    run = run.resolve()
+    target = _target(run, out)
+    speech = choice.speech(OTHER)
+    with bilingual.uncollected():
+        page = english(run, bundles, reviews, in_place=target.parent.resolve() == run)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace(target, bilingual.bilingual(page, speech, OTHER, first).encode())
+    kept.save(OTHER, speech.spoken)
+    return target
+
+
+def english(
+    run: Path, bundles: Path = reference.FOLDER, reviews: Path = store.FOLDER, *, in_place: bool = False
+) -> str:
+    """Return the document of a run in English alone; `in_place` where links to raw files will work."""
     run = run.resolve()
     state = read_state(run)
     records = evidence.read(run / "evidence.jsonl")
-    target = _target(run, out)
-    others = _beside(state, records, bundles)
-    page = _page(run, state, records, others, in_place=target.parent.resolve() == run)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    replace(target, page.encode())
-    return target
+    return _page(run, state, records, _beside(state, records, bundles), reviews, in_place=in_place)
 
 
 def _target(run: Path, out: Path | None) -> Path:
@@ -70,7 +99,9 @@ def _target(run: Path, out: Path | None) -> Path:
     return out if out.suffix == ".html" else out / NAME
 
 
-def _page(run: Path, state: RunState, records: list[AnyRecord], others: beside.Beside, in_place: bool) -> str:
+def _page(
+    run: Path, state: RunState, records: list[AnyRecord], others: beside.Beside, reviews: Path, in_place: bool
+) -> str:
     files = raw.collect(run, records)
     rows = ledger.rows(records, files)
     anchors = {id(row.record): row.anchor for row in rows}
@@ -83,8 +114,22 @@ def _page(run: Path, state: RunState, records: list[AnyRecord], others: beside.B
     chapters = [_chapter(run, entry, records, links, numbers) for entry in state.chapters]
     compared = beside_figure.throughput(others, numbers.figure())
     drawn = compared or any(isinstance(block, Figure) for chapter in chapters for block in chapter.blocks)
-    plotly = get_plotlyjs() if drawn else ""
-    script = _asset("script.js")
+    plotly = library() if drawn else ""
+    switch, script, annotator = _asset("language.js"), _asset("script.js"), _asset("annotator.js")
+    decisions, claims = summary.decisions(records), table.collect(records)
+    shown = review_page.Shown(
+        [(chapter.state.id, chapter.state.title, chapter.blocks) for chapter in chapters],
+        rows,
+        [cited.decision for cited in decisions],
+    )
+    review = review_page.build(
+        run,
+        state,
+        records,
+        shown.places(),
+        reviews,
+        others={OTHER: lambda: shown.places(choice.speech(OTHER))},
+    )
     return (
         _environment()
         .get_template("document.html")
@@ -93,7 +138,7 @@ def _page(run: Path, state: RunState, records: list[AnyRecord], others: beside.B
             verdict=summary.verdict(state, records),
             counts=evidence.count(records),
             chapters=chapters,
-            decisions=summary.decisions(records),
+            decisions=decisions,
             single=summary.single(records),
             points=summary.points(records),
             still_open=summary.still_open(records),
@@ -107,10 +152,19 @@ def _page(run: Path, state: RunState, records: list[AnyRecord], others: beside.B
             beside=others,
             beside_figure=compared,
             links=links,
-            glossary=YAML(typ="safe", pure=True).load(paths.REPORT_TEMPLATE / "glossary.yml"),
-            policy=_policy(script, plotly),
-            style=Markup(_asset("style.css")),  # noqa: S704  # our own file
+            claims=claims,
+            briefing=briefing_page.build(state, records, claims),
+            template_link=lambda name: _source_link(f"runbook/templates/{name}", review),
+            glossary=lists.glossary(),
+            figures=lists.figures(chapter.blocks for chapter in chapters),
+            tables=lists.tables(chapter.blocks for chapter in chapters),
+            policy=_policy(switch, script, annotator, plotly),
+            review=review,
+            style=Markup(_asset("style.css") + _asset("annotator.css")),  # noqa: S704  # our own files
+            languages=choice.NAMES,
+            language=Markup(switch),  # noqa: S704  # our own file
             script=Markup(script),  # noqa: S704  # our own file
+            annotator=Markup(annotator),  # noqa: S704  # our own file
             plotly=Markup(plotly),  # noqa: S704  # as the plotly package ships it
         )
     )
@@ -137,7 +191,20 @@ def _chapter(run: Path, entry: ChapterState, records: list[AnyRecord], links: Li
         blocks, headings = cells.blocks(notebook, entry.id, links, numbers, finished=entry.status == "passed")
     own = [record for record in records if record.provenance.chapter == entry.id]
     gist = Prose(entry.id, links, numbers.table).render(entry.summary)
-    return Chapter(entry, blocks, headings, evidence.count(own), notebook is not None, gist)
+    words = lists.used(blocks, lists.glossary())
+    return Chapter(entry, blocks, headings, evidence.count(own), notebook is not None, gist, words)
+
+
+def _source_link(path: str, review: review_page.Review) -> Markup:
+    """Return a source's name, as a link where its text travels in the document."""
+    found = next((file for file in review.files if file.path == path), None)
+    name = Markup("<code>{}</code>").format(path.removeprefix("runbook/templates/"))
+    return Markup('<a href="#{}">{}</a>').format(review.place(found), name) if found else name
+
+
+def _file_place(file: ConfigFile) -> str:
+    """Return the id of a file's line in the index of configuration files."""
+    return f"file-{file.host}-{re.sub(r'[^a-z0-9]+', '-', file.path.lower()).strip('-')}"
 
 
 def _policy(*scripts: str) -> str:
@@ -168,10 +235,15 @@ def _environment() -> Environment:
         "number": display.number,
         "duration": display.duration,
         "size": text.size,
+        "visible": visible,
+        "capitalize_first": text.capitalize_first,
+        "prose": lambda value: Markup(display.prose(value)),  # noqa: S704  # display escapes it
         "source": lambda value: Markup(display.link(value)),  # noqa: S704  # display escapes it
     }
     environment.filters.update(filters)
+    environment.globals.update(file_place=_file_place)
     environment.globals.update(words=display.WORDS, where=display.WHERE)
+    environment.globals.update(claim_verdicts=table.VERDICTS, claim_ways=table.WAYS)
     environment.globals.update(
         settings=beside.settings, found=beside.found, quantity_title=beside.title, model_title=beside.model_title
     )

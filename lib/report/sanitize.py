@@ -29,7 +29,7 @@ _ITEM_BOUNDS = {
     "dd": frozenset({"dl", "table"}),
     "dt": frozenset({"dl", "table"}),
 }
-_PLAIN_ATTRIBUTES = frozenset({"aria-label", "colspan", "data-label", "rowspan", "scope", "title"})
+_PLAIN_ATTRIBUTES = frozenset({"aria-label", "colspan", "data-label", "rowspan", "scope", "title", "translate"})
 _CLASS = re.compile(r"[A-Za-z][\w-]*")
 _ID = re.compile(r"[a-z][a-z0-9-]*")
 _IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=\s]+")
@@ -135,13 +135,15 @@ class _Cleaner(HTMLParser):
         if tag in _ITEM_BOUNDS:
             self._close_item(tag)
         emitted, extra = self._linked(tag, attributes)
-        opening, closing = f"<{emitted}{extra}{self._attributes(attributes)}>", f"</{emitted}>"
+        number = self._number_table() if tag == "caption" and self._number_table else None
+        place = "" if number is None else f' id="table-{number}"'
+        opening, closing = f"<{emitted}{extra}{self._attributes(attributes)}{place}>", f"</{emitted}>"
         if tag == "table":
             opening, closing = f'<div class="scroll">{opening}', f"{closing}</div>"
         self._out.append(opening)
         self._open.append((tag, closing))
-        if tag == "caption" and self._number_table:
-            self._out.append(f'<span class="number">Table {self._number_table()}</span> ')
+        if number is not None:
+            self._out.append(f'<span class="number">Table {number}</span> ')
 
     def _linked(self, tag: str, attributes: dict[str, str | None]) -> tuple[str, str]:
         """Return the element to write and its `href`: a link that leads nowhere is a span, a known record a link."""

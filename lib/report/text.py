@@ -4,9 +4,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
+
 from lib.core import paths
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_FIRST_LETTER = re.compile(r"^((?:\s*<[^>]*>)*\s*)(\w)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -47,3 +50,8 @@ def size(count: int) -> str:
     if count < 1_000_000:
         return f"{count / 1000:.1f} kB"
     return f"{count / 1e6:.1f} MB"
+
+
+def capitalize_first(markup: Markup) -> Markup:
+    """Return markup whose first word begins with a capital, inside or outside an element."""
+    return Markup(_FIRST_LETTER.sub(lambda found: found[1] + found[2].upper(), markup, count=1))  # noqa: S704  # as safe as it came

@@ -32,7 +32,7 @@ function themed(layout) {
 function draw(plot) {
   if (plot.dataset.drawn) return;
   plot.dataset.drawn = "yes";
-  const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
+  const figure = language.figure(plot.dataset.figure);
   const options = { displayModeBar: false, responsive: true, showTips: false };
   plotly().newPlot(plot, figure.data, themed(figure.layout), options);
 }
@@ -49,11 +49,18 @@ const near = new IntersectionObserver(
   { rootMargin: "600px" },
 );
 plots.forEach((plot) => near.observe(plot));
+language.changed(() => {
+  for (const plot of plots.filter((each) => each.dataset.drawn)) {
+    const figure = language.figure(plot.dataset.figure);
+    plotly().react(plot, figure.data, themed(figure.layout));
+  }
+});
 
 // On paper everything is drawn, at the width of the page; what is folded away and matters is unfolded.
 const folded = "details.open-list, details.trace";
 let unfolded = [];
 addEventListener("beforeprint", () => {
+  layOutAll();
   unfolded = [...document.querySelectorAll(folded)].filter((element) => !element.open);
   unfolded.forEach((element) => (element.open = true));
   for (const plot of plots) {
@@ -70,54 +77,77 @@ addEventListener("afterprint", () => {
 function reveal() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!target) return;
+  layOutAll();
   for (let element = target; element; element = element.parentElement) {
     if (element.tagName === "DETAILS") element.open = true;
   }
   const content = target.matches(".file") && target.querySelector("details.content");
   if (content) content.open = true;
-  if (target.hidden) reset();
+  if (target.hidden) reset(target);
   target.scrollIntoView();
 }
 addEventListener("hashchange", reveal);
 
-// The evidence list: three filters, one count.
-const form = document.querySelector(".filter");
-const rows = [...document.querySelectorAll(".evidence tbody tr")];
-function filter() {
-  const { kind, chapter, text } = Object.fromEntries(new FormData(form));
+// The lists of evidence and of claims: each field names what a row must have, a text what it must say; one count.
+function filter(form) {
+  const { text, ...fields } = Object.fromEntries(new FormData(form));
+  const rows = [...form.parentElement.querySelectorAll("tbody tr")];
   const wanted = text.trim().toLowerCase();
   let shown = 0;
   for (const row of rows) {
     const matches =
-      (!kind || row.dataset.kind === kind) &&
-      (!chapter || row.dataset.chapter === chapter) &&
+      Object.entries(fields).every(([name, value]) => !value || row.dataset[name].split("|").includes(value)) &&
       (!wanted || row.textContent.toLowerCase().includes(wanted));
     row.hidden = !matches;
     shown += matches;
   }
-  form.querySelector("output").textContent = `${shown} of ${rows.length}`;
+  form.querySelector("output").textContent = say("{0} of {1}", shown, rows.length);
 }
-function reset() {
+function reset(row) {
+  const form = row.closest("section").querySelector(".filter");
   form.reset();
-  filter();
+  filter(form);
 }
-if (form) {
+for (const form of document.querySelectorAll(".filter")) {
   form.hidden = false;
-  form.addEventListener("input", filter);
+  form.addEventListener("input", () => filter(form));
   form.addEventListener("submit", (event) => event.preventDefault());
-  filter();
+  filter(form);
+  language.changed(() => filter(form));
 }
 
 // A box that scrolls must be reachable by keyboard; one that does not must not be a stop on the way.
+// All are measured before one is changed, and what is folded away or far from the view waits until it is seen: asking
+// for the width of each alone would lay out what nobody sees, one box after the other.
 function reachable() {
-  for (const box of document.querySelectorAll(".scroll, pre")) {
-    if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+  const boxes = [...document.querySelectorAll(".scroll, pre")].filter((box) => box.checkVisibility({ contentVisibilityAuto: true }));
+  const wide = boxes.map((box) => box.scrollWidth > box.clientWidth + 1);
+  boxes.forEach((box, index) => {
+    if (wide[index]) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
-  }
+  });
 }
 addEventListener("resize", reachable);
 document.addEventListener("toggle", reachable, true);
 reachable();
+
+// The document opens with what is in view. The rest is laid out in the pauses after that, from the top, or at once where
+// a link leads into it or a printer wants it: how far to go is known only when all that lies between is laid out.
+const waiting = [...document.querySelectorAll(".chapter, .appendix")];
+const inPause = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
+function layOutAll() {
+  if (document.documentElement.dataset.laidOut) return;
+  waiting.length = 0;
+  document.documentElement.dataset.laidOut = "yes";
+  reachable();
+}
+function layOutNext() {
+  if (!waiting.length) return layOutAll();
+  waiting.shift().style.contentVisibility = "visible";
+  inPause(layOutNext);
+}
+addEventListener("load", () => inPause(layOutNext));
+document.addEventListener("click", (event) => event.target.closest('a[href^="#"]') && layOutAll(), true);
 
 // The contents: folded where they would fill a phone; the place that is being read is marked.
 const contents = document.querySelector("nav.contents details");

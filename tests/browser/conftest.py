@@ -30,8 +30,9 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return render(build(tmp_path_factory.getbasetemp() / "sample"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser for one module: while it is open, its event loop is this thread's, and no later test could have one."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: sudo apt-get install -y --no-install-recommends chromium")
     with sync_playwright() as playwright:
@@ -63,6 +64,8 @@ def visit(browser: Browser, document: Path) -> Iterator[Callable[..., Visit]]:
         opened.page.on("console", lambda message: opened.complaints.append(f"{message.type}: {message.text}"))
         opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
         opened.page.goto(f"{document.as_uri()}{place}")
+        if options.get("java_script_enabled", True):
+            opened.page.locator("html[data-laid-out]").wait_for(state="attached")
         return opened
 
     yield open_document

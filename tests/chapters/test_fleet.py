@@ -96,6 +96,18 @@ def test_a_server_that_answers_wrong_is_stopped_and_not_handed_out(
     assert fleet.refusal(SMALL) is not None
 
 
+def test_a_model_that_does_not_chat_is_asked_no_questions(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: object) -> None:
+        raise AssertionError("an embedding model was asked for an answer")
+
+    monkeypatch.setattr(gate, "answers", asked)
+    monkeypatch.setattr(gate, "chosen_kernels", asked)
+    engine = fleet.use(Variant("embed", model="minilm-l6"))
+    assert engine is not None
+    assert engine.profile.serving.max_model_len == 256
+    assert [(check.name, check.status) for check in fleet.chapter.checks()] == [("serving.start", "pass")]
+
+
 def test_nothing_stays(fleet: Fleet) -> None:
     engines = [fleet.use(OWN), fleet.use(SMALL)]
     checks = fleet.stop_all()

@@ -21,6 +21,9 @@ def test_a_worse_variant_is_seen_and_not_chosen(opened: Open) -> None:
     chapter = opened()
     _, interview = go_round(chapter)
     assert [check.status for check in quality.verify(interview)] == ["pass"]
+    reference, other = interview.told
+    assert [len(window) for window in reference.again] == [len(reference.windows[0])], "as it was asked first"
+    assert not other.again
     quality.record(interview)
     found = {(m.name, m.conditions.get("model")): m for m in chapter.measurements("quality.")}
     kl = found["quality.kl", INT4]

@@ -69,7 +69,8 @@ def test_the_whole_section(tmp_path: Path) -> None:
         assert m.provenance.artifacts, f"{m.name} names no raw file"
         assert m.method
     assert opened.measurements("roofline.fraction")[0].provenance.model == "smollm2-135m"
-    assert "cpu 4" in opened.measurements("roofline.bandwidth")[0].provenance.command
+    asked = opened.profile.roofline.seconds
+    assert f"cpu {asked:g}" in opened.measurements("roofline.bandwidth")[0].provenance.command
     roof = roofline.figure(steps, facts, roofline.served(opened))
     parts = roofline.minimum(steps)
     assert "Roofline: 21 GB/s and 0.21 TFLOP/s in bfloat16 are measured" in repr(roof)

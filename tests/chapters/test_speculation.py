@@ -48,6 +48,7 @@ class Running:
 
 def opened(run: Path, profile: str = "embedded", **fields: Any) -> Chapter:
     told = {"speculation.configurations": NGRAM, "speculation.workloads": ["code", "chat"], "speculation.repeats": 3}
+    told |= {"speculation.concurrency": [1, 4]}
     told |= {key.replace("__", "."): value for key, value in fields.items()}
     return open_chapter("07", profile, "plan", str(run), told)
 
@@ -164,7 +165,7 @@ def test_the_decision_names_a_setting_for_each_workload(tmp_path: Path) -> None:
 def test_figures_have_a_line_for_each_configuration(tmp_path: Path) -> None:
     found, _ = through(opened(tmp_path), Running())
     assert repr(figures.speedup_figure(found)).startswith("Figure: Speed-up against concurrency")
-    assert repr(figures.acceptance_figure(found)) == "Figure: Acceptance by position, 1 request at a time"
+    assert repr(figures.acceptance_figure(found)) == "Figure: Acceptance by position; requests at a time: 1"
     assert repr(figures.cost_figure(found)).startswith("Figure: What acceptance would pay")
 
 

@@ -39,8 +39,6 @@ class Fleet:
         side = variant.label.split("-")[0]
         if side in self.refused:
             return None
-        rows = [{"id": "a", "answer": "b", "wrong": ""}]
-        self.chapter.save(f"smoke-{variant.label}.json", json.dumps(rows))
         version = {"old": "1.0", "new": "2.0"}[side]
         return SimpleNamespace(side=side, readback=lambda: SimpleNamespace(version=version))
 
@@ -55,6 +53,7 @@ def _stand_ins(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     Fleet.refused, Fleet.stopped = (), 0
     monkeypatch.setattr(upgrade, "Fleet", Fleet)
     monkeypatch.setattr(loads, "measure", loaded)
+    monkeypatch.setattr(upgrade, "answers", lambda *_: [{"id": "a", "answer": "b", "wrong": ""}])
 
 
 def loaded(

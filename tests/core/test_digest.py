@@ -31,6 +31,13 @@ def test_every_input_counts(make_chapter: MakeChapter, monkeypatch: pytest.Monke
     assert value(path) != before, "machine"
 
 
+def test_what_the_owner_pays_is_an_input_of_the_last_chapter_only(make_chapter: MakeChapter) -> None:
+    path, last = make_chapter("05", "1 + 1"), make_chapter("99", "1 + 1", last=True)
+    before, before_last = value(path), value(last)
+    assert value(path, {"costs.tariff_day": 5.0}) == before
+    assert value(last, {"costs.tariff_day": 5.0}) != before_last
+
+
 def test_the_closure_follows_imports(tmp_path: Path) -> None:
     package = tmp_path / "lib" / "core"
     package.mkdir(parents=True)
@@ -52,6 +59,7 @@ def test_what_only_the_document_shows_is_no_input(
     monkeypatch.setattr(paths, "RUNBOOK", data)
     before = value(path)
     (data / "published.yml").write_text("figures: []")
+    (data / "claims.yml").write_text("claims: []")
     for name in ("reference/h200/evidence.jsonl", "report/style.css", "runs/x/run.json"):
         (data / name).parent.mkdir(parents=True)
         (data / name).write_text("{}")

@@ -20,6 +20,22 @@ def test_observed_text_never_becomes_markup() -> None:
         assert "&lt;script&gt;" in item.markup
 
 
+def test_code_in_backticks_is_code_and_still_no_markup() -> None:
+    assert display.prose("run `make <all>` twice") == "run <code>make &lt;all&gt;</code> twice"
+    assert display.prose("a ` alone") == "a ` alone"
+    check = Check(name="a.b", status="fail", expected="`x`", observed="`y`", fix="`make z`")
+    assert display.checks([check]).markup.count("<code>") == 3
+    choice = Decision(name="a.c", choice="`a` works", reason="`b` does not", evidence=[], alternatives=["`c`"])
+    assert display.decision(choice).markup.count("<code>") == 3
+
+
+def test_cells_of_code_and_of_quoted_words() -> None:
+    shown = display.table([{"Due when": display.code("a < 1"), "Said": display.quoted("<b>hello</b>")}])
+    assert "<code>a &lt; 1</code>" in shown.markup
+    assert '<q translate="no">&lt;b&gt;hello&lt;/b&gt;</q>' in shown.markup
+    assert "a < 1 | <b>hello</b>" in shown.text
+
+
 def test_failures_come_first() -> None:
     found = [Check(name=f"a.{status}", status=status) for status in ("pass", "skip", "warn", "fail")]
     text = display.checks(found).text

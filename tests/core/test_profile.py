@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_profile_of_the_repository_loads() -> None:
-    assert {profile.load(name).name for name in profile.names()} == {"embedded", "h200", "rtx-pro-6000"}
+    assert {profile.load(name).name for name in profile.names()} == {"embedded", "h200", "h200-small", "rtx-pro-6000"}
 
 
 def test_a_profile_extends_another_section_by_section(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from rich.console import Console
 
+from lib.core.evidence import Check
 from lib.core.progress import Progress
 
 
@@ -30,3 +31,11 @@ def test_the_live_line_tells_section_and_time() -> None:
         console.print(progress)
     progress.stop()
     assert "[1/3] 05 Serving · Measure 0 s of about 70 s" in shown.get()
+
+
+def test_a_failed_check_says_what_was_there(capsys: pytest.CaptureFixture[str]) -> None:
+    check = Check(
+        name="demo.room", title="There is room", status="fail", expected="6 GB free", observed="[2] GB", fix="make room"
+    )
+    Progress(total=1).failed(check)
+    assert capsys.readouterr().out == "      demo.room: There is room: expected 6 GB free; observed [2] GB\n"

@@ -171,15 +171,30 @@ def test_the_read_speed_has_an_interval_and_says_what_was_read(weights: Path) ->
 def test_a_read_reaches_the_disk_and_not_the_page_cache(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights.read_bytes()
     held: list[bool] = []
-    refuse = disks._refuse_cached
+    timed = disks._timed
 
-    def spy(descriptor: int, path: Path, piece: int) -> None:
+    def spy(descriptor: int, piece: int, deadline: float) -> list[float]:
         held.append(_cached(descriptor, piece))
-        refuse(descriptor, path, piece)
+        return timed(descriptor, piece, deadline)
 
-    monkeypatch.setattr(disks, "_refuse_cached", spy)
+    monkeypatch.setattr(disks, "_timed", spy)
     disks.read_pieces(weights, seconds=20, megabytes=32)
     assert held == [False]
+
+
+def test_asking_whether_a_page_is_cached_reads_ahead_and_is_not_taken_for_the_answer(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fast disk has read ahead what the first question asked for before a second one could be asked."""
+    asked = disks._held
+
+    def slow_question(descriptor: int, piece: int) -> int:
+        held = asked(descriptor, piece)
+        os.preadv(descriptor, [bytearray(disks.PIECES * piece)], 0)
+        return held
+
+    monkeypatch.setattr(disks, "_held", slow_question)
+    assert len(disks.read_pieces(weights, seconds=20, megabytes=32)) == disks.PIECES
 
 
 def _cached(descriptor: int, offset: int) -> bool:
@@ -269,3 +284,12 @@ def test_garbage_in_the_right_shape_never_raises(entries: list[object]) -> None:
 def test_shuffled_array_reports_never_raise(lines: list[str]) -> None:
     text = "\n".join(lines)
     assert isinstance(arrays.parse_mdstat(text) | arrays.parse_pools(text), dict)
+
+
+def test_pages_that_are_busy_for_a_moment_are_waited_for(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([8, 8])
+    held = disks._held
+    monkeypatch.setattr(disks, "_held", lambda *where: next(looks, None) or held(*where))
+    monkeypatch.setattr(disks, "FORGET_PAUSE_S", 0.0)
+    assert disks.read_speed(weights, seconds=20, megabytes=32).value > 1
+    assert next(looks, None) is None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from report.sample_run import build
 
-from lib.report.render import render
+from lib.report.render import english, render
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +28,12 @@ def copied(sample: Path, tmp_path: Path) -> Path:
 def document(sample: Path) -> str:
     """Return the document of the sample run."""
     return render(sample).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def written(sample: Path) -> str:
+    """Return the document of the sample run as it is written, in English alone."""
+    return english(sample, in_place=True)
 
 
 @pytest.fixture

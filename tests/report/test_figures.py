@@ -47,6 +47,11 @@ def test_other_kinds_are_listed_point_by_point() -> None:
     assert rows == [["pie", "a", "0.25"]]
 
 
+def test_a_label_of_two_lines_is_one_line_in_the_table() -> None:
+    _, rows = table([{"x": [1], "y": ["model<br>from disk"], "orientation": "h"}], {})
+    assert rows == [["model · from disk", "1"]]
+
+
 def test_a_figure_without_data_has_no_rows() -> None:
     assert figure({"data": [], "layout": {}}, 1).rows == []
     assert figure({"data": [], "layout": {}}, 1).caption == "Untitled"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lib.core import evidence
+from lib.core import evidence, paths
 from lib.core.evidence import Artifact, Check, Provenance
 from lib.report import raw
 
@@ -55,3 +55,10 @@ def test_a_path_out_of_the_run_is_not_followed(tmp_path: Path) -> None:
     cited = [Artifact(path="../secret.txt", sha256=digest), Artifact(path="artifacts/link.txt", sha256=digest)]
     files = raw.collect(run, [record(*cited)])
     assert [(file.integrity, file.text) for file in files] == [("missing", None), ("missing", None)]
+
+
+def test_this_machines_folders_do_not_travel(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "engine.log").write_text(f"{paths.ROOT}/.venv/lib/module.py:24: warning\n")
+    (file,) = raw.collect(tmp_path, [])
+    assert file.text == ".venv/lib/module.py:24: warning\n"

@@ -148,6 +148,20 @@ def test_what_a_later_run_reused_counts_once(tmp_path: Path) -> None:
     assert len(list(made.glob("bench/*"))) == 3
 
 
+def test_a_run_that_was_cut_short_gives_what_its_last_chapter_had_recorded(tmp_path: Path) -> None:
+    cut = sample_reference.run(tmp_path / "cut", complete=False)
+    state = json.loads((cut / "run.json").read_text())
+    state["chapters"][-1] |= {"status": "interrupted", "stem": "06_batching"}
+    (cut / "run.json").write_text(json.dumps(state))
+    lines = (cut / "evidence.jsonl").read_text().splitlines(keepends=True)
+    (cut / "chapters").mkdir(exist_ok=True)
+    (cut / "chapters" / "06_batching.jsonl").write_text("".join(lines[3:]))
+    (cut / "evidence.jsonl").write_text("".join(lines[:3]))
+    made = reference.load(bundle.write([cut], NAME, tmp_path / "out", cut_short=True))
+    assert len(made.records) == len(lines)
+    assert made.machine.runs[0].failed == [state["chapters"][-1]["id"]]
+
+
 def test_refused(tmp_path: Path) -> None:
     whole = sample_reference.run(tmp_path / "whole")
     out = tmp_path / "out"

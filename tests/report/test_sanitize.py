@@ -130,7 +130,9 @@ def test_a_stray_end_tag_closes_nothing() -> None:
 def test_tables_stand_in_a_box_that_scrolls_and_captions_are_numbered() -> None:
     numbers = count(4)
     cleaned = clean("<table><caption>Loads</caption></table>", number_table=lambda: next(numbers))
-    assert cleaned.startswith('<div class="scroll"><table><caption><span class="number">Table 4</span> Loads')
+    assert cleaned.startswith(
+        '<div class="scroll"><table><caption id="table-4"><span class="number">Table 4</span> Loads'
+    )
     assert cleaned.endswith("</table></div>")
 
 

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+from markupsafe import Markup
+
 from lib.core import paths
-from lib.report.text import excerpt, plain, portable, size
+from lib.report.text import capitalize_first, excerpt, plain, portable, size
 
 
 def test_colours_go_and_progress_bars_show_their_last_state() -> None:
@@ -32,3 +35,16 @@ def test_text_that_is_only_a_little_longer_is_kept_whole() -> None:
 
 def test_sizes() -> None:
     assert [size(999), size(1000), size(2_500_000)] == ["999 B", "1.0 kB", "2.5 MB"]
+
+
+@pytest.mark.parametrize(
+    ("markup", "told"),
+    [
+        ("chapter 05", "Chapter 05"),
+        ('<a href="#a">chapter 05</a>', '<a href="#a">Chapter 05</a>'),
+        (" <b> word", " <b> Word"),
+        ("", ""),
+    ],
+)
+def test_the_first_letter_is_a_capital_inside_an_element_too(markup: str, told: str) -> None:
+    assert capitalize_first(Markup(markup)) == told  # test data

@@ -112,6 +112,24 @@ class TestSystemPackages:
         assert calls(tmp_path) == ["sudo -n true"]
         assert capsys.readouterr().out.count("sudo apt-get install -y") == 2
 
+    def test_a_server_that_came_with_it_does_not_stay(
+        self, tmp_path: Path, shims: Callable[..., Path], wanted: list[host.SystemPackage]
+    ) -> None:
+        shims("apt-get", self.install(tmp_path))
+        shims("systemctl")
+        served = [wanted[0], host.SystemPackage("nginx", "no-such-server", "runbook", "on a twin")]
+        host.install_packages(served, True, tmp_path)
+        assert [call for call in calls(tmp_path) if call.startswith("systemctl")] == ["systemctl disable --now nginx"]
+
+    def test_a_server_that_was_there_before_is_left_alone(
+        self, tmp_path: Path, shims: Callable[..., Path], wanted: list[host.SystemPackage]
+    ) -> None:
+        shims("apt-get", self.install(tmp_path))
+        shims("systemctl")
+        shims("nginx")
+        host.install_packages([*wanted, host.SystemPackage("nginx", "nginx", "runbook", "on a twin")], True, tmp_path)
+        assert [call for call in calls(tmp_path) if call.startswith("systemctl")] == []
+
     def test_sudo_without_a_password_is_used(
         self,
         tmp_path: Path,

@@ -24,7 +24,7 @@ class Told(NamedTuple):
     model : str
         Catalogue name.
     windows, again : sequence of sequence of Position
-        The text as it saw it; its beginning a second time, for the reference only.
+        The text as it saw it; its first window a second time, for the reference only.
     graded : sequence of Graded
         Answers to the smoke questions and to the program-made tasks.
     memory : int

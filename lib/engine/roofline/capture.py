@@ -76,7 +76,9 @@ def run(engine: Server, folder: Path, tokens: int = TOKENS) -> Profiled:
 
 
 def _ask(engine: Server, tokens: int) -> Stream:
-    answer = client.stream(engine.url, client.question(engine.model.name, QUESTION, tokens, ignore_eos=True))
+    # A text to go on with, not a chat: random weights stand beside another model's tokenizer, without a chat format.
+    body = {"model": engine.model.name, "prompt": QUESTION, "temperature": 0, "max_tokens": tokens, "ignore_eos": True}
+    answer = client.stream(engine.url, body, path=client.TEXT)
     if answer.error or answer.events < 2:
         raise RunbookError(f"the request failed: {answer.error or 'no text came back'}", where=engine.url)
     return answer

@@ -5,13 +5,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import httpx
 
 from lib.core import paths
 from lib.core.errors import RunbookError
+from lib.core.lifetime import Lifetime
 from lib.core.sections import Profile
 from lib.engine.models.catalogue import Model
 from lib.engine.serve import client, command, failure
@@ -42,7 +42,7 @@ def _quiet(_stage: str, _seconds: float) -> None:
     """Show nothing."""
 
 
-class Server:
+class Server(Lifetime):
     """One vLLM on one port. A context manager; or call `start` and `stop`.
 
     Parameters
@@ -66,15 +66,6 @@ class Server:
         self.port = profile.serving.port or _free_port(profile.serving.host)
         self.argv = [*command.program(profile), *command.arguments(profile, model, folder, self.port)]
         self._process: Guarded | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:

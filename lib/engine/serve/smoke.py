@@ -84,7 +84,7 @@ def load(path: Path = FILE) -> Smoke:
         raise RunbookError(f"smoke questions: {detail['msg']}", where=f"{paths.short(path)}, {place}") from error
 
 
-def run(url: str, model: str, smoke: Smoke, **more: Any) -> list[Graded]:
+def run(url: str, model: str, smoke: Smoke, at_once: int = CONCURRENCY, **more: Any) -> list[Graded]:
     """Ask every question greedily, some at a time, and grade the answers.
 
     Parameters
@@ -93,12 +93,14 @@ def run(url: str, model: str, smoke: Smoke, **more: Any) -> list[Graded]:
         Base address of the server.
     model : str
         Name of the model, in the catalogue and as served.
+    at_once : int
+        Questions in flight. With one alone an answer does not depend on what else is in its batch.
     **more
         Further fields of each request.
     """
     limit = smoke.pass_mark(model).max_tokens
     bodies = [client.question(model, question.ask, limit, **more) for question in smoke.questions]
-    answers = client.chat_all(url, bodies, CONCURRENCY)
+    answers = client.chat_all(url, bodies, at_once)
     return [
         Graded(question, answer, wrong(question, answer, smoke.residue))
         for question, answer in zip(smoke.questions, answers, strict=True)

@@ -10,6 +10,8 @@ from lib.engine.bench.point import Point
 from lib.engine.bench.results import Result
 from lib.engine.roofline.probe import Facts, Series
 
+# Three decode steps of Qwen3-30B-A3B (bfloat16, random weights) on an H200, as `trace.write` kept them.
+H200_TRACE = Path(__file__).with_name("h200_decode_vllm_0.26.json.gz")
 CPU_TRACE = Path(__file__).with_name("cpu_decode_vllm_0.32.json.gz")
 MARK = "execute_context_0(0)_generation_1(1)"
 # One layer of a mixture of experts, then what follows the last one: names as FlashAttention, cuBLAS, Triton, Inductor

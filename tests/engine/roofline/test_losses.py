@@ -2,12 +2,13 @@
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rooflines import CPU_TRACE, LAYER, MARK, TAIL, gpu_trace
+from rooflines import CPU_TRACE, H200_TRACE, LAYER, MARK, TAIL, gpu_trace
 
 from lib.core.errors import RunbookError
 from lib.engine.models import catalogue
@@ -225,3 +226,15 @@ def test_a_trace_without_decode_steps_is_told(tmp_path: Path) -> None:
     path = gpu_trace(tmp_path / "t.json.gz", steps=2)
     with pytest.raises(RunbookError, match="no two decode steps"):
         trace.read(path)
+
+
+def test_every_kernel_of_a_real_card_has_a_name_and_its_class() -> None:
+    seen = trace.read(H200_TRACE)
+    assert (seen.source, len(seen.steps)) == ("gpu", 3)
+    assert losses.unnamed(seen.steps) == []
+    kinds = Counter(classes.in_order([event.name for event in seen.steps[0].events]))
+    layers = 48
+    assert kinds[classes.EXPERTS] == 2 * layers  # gate and up are one product, down is the other
+    assert kinds[classes.HEAD] == 1
+    assert kinds[classes.KV_WRITE] == layers + 1  # and once a step, the places where it writes
+    assert kinds[classes.ROUTING] >= 3 * layers  # the router, the choice of experts, the sum of their answers

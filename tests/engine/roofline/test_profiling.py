@@ -41,7 +41,7 @@ class FakeHttp:
 def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeHttp:
     fake = FakeHttp(tmp_path)
     monkeypatch.setattr(client, "http", lambda: fake)
-    monkeypatch.setattr(client, "stream", lambda *_: ANSWER)
+    monkeypatch.setattr(client, "stream", lambda *_, **__: ANSWER)
     return fake
 
 
@@ -59,6 +59,19 @@ def test_one_request_is_profiled(served: FakeHttp, tmp_path: Path) -> None:
     assert seen.trace.name == "rank0.1.pt.trace.json.gz"
     assert seen.plain_ms == pytest.approx(20)
     assert seen.context == 38 + 12
+
+
+def test_no_chat_format_is_needed(served: FakeHttp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def stream(_url: str, body: dict[str, Any], path: str = client.CHAT) -> Stream:
+        asked.append((path, body))
+        return ANSWER
+
+    monkeypatch.setattr(client, "stream", stream)
+    capture.run(ENGINE, tmp_path)
+    assert {path for path, _ in asked} == {client.TEXT}, "gpt-oss answers a chat beside random weights with HTTP 500"
+    assert all("prompt" in body and "messages" not in body for _, body in asked)
 
 
 def test_an_older_trace_and_the_front_ends_are_passed_over(served: FakeHttp, tmp_path: Path) -> None:
@@ -83,14 +96,14 @@ def test_a_request_that_fails_still_stops_the_profiler(
     served: FakeHttp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([ANSWER, ANSWER, ANSWER, ANSWER._replace(error="HTTP 500: boom")])
-    monkeypatch.setattr(client, "stream", lambda *_: next(answers))
+    monkeypatch.setattr(client, "stream", lambda *_, **__: next(answers))
     with pytest.raises(RunbookError, match="boom"):
         capture.run(ENGINE, tmp_path)
     assert served.asked == ["start_profile", "stop_profile"]
 
 
 def test_an_engine_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "stream", lambda *_: ANSWER)
+    monkeypatch.setattr(client, "stream", lambda *_, **__: ANSWER)
     with pytest.raises(RunbookError, match="start_profile broke off"):
         capture.run(ENGINE, tmp_path)
 

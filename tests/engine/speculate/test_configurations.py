@@ -66,8 +66,10 @@ def test_the_schema_was_read() -> None:
     assert "synthetic" in rejections
 
 
-def test_the_embedded_profile_tries_a_lookup_and_a_draft() -> None:
-    ngram, draft = configurations(catalogue.get("smollm2-135m"), EMBEDDED)
+def test_the_embedded_profile_tries_a_lookup_and_thoroughly_also_a_draft() -> None:
+    model = catalogue.get("smollm2-135m")
+    assert [each.name for each in configurations(model, EMBEDDED)] == ["ngram"]
+    ngram, draft = configurations(model, profiles.load("embedded", profiles.thorough("embedded")))
     assert (ngram.name, ngram.settings["method"], ngram.folder, ngram.present) == ("ngram", "ngram", None, True)
     assert draft.settings["method"] == "draft_model"
     assert draft.settings["model"].endswith("smollm2-135m-front")

@@ -1,105 +1,10 @@
-"""What a profile says, section by section: typed, with units, limits and defaults."""
+"""What a profile says of models, of the engine, and of the experiments on it."""
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys and wrong types are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Cpu(Section):
-    """The processor that the profile expects; an empty or zero field expects nothing."""
-
-    model: str = Field(default="", description="Part of the model name that lscpu prints")
-    sockets: int = Field(default=0, ge=0)
-    cores: int = Field(default=0, ge=0)
-    threads: int = Field(default=0, ge=0)
-    numa_nodes: int = Field(default=0, ge=0)
-    governor: str = Field(default="", description="cpufreq governor wanted for serving")
-    power_w: float = Field(default=0, ge=0, description="What it draws at full load, W; for the UPS's sum")
-
-
-class Memory(Section):
-    """Main memory: at least so much, in so many modules, at this configured speed."""
-
-    minimum_gib: float = Field(default=0, ge=0)
-    dimms: int = Field(default=0, ge=0)
-    channels: int = Field(default=0, ge=0)
-    configured_mts: int = Field(default=0, ge=0, description="MT/s that the firmware should run the modules at")
-
-
-class Gpu(Section):
-    """One expected GPU."""
-
-    vendor: Literal["nvidia", "amd"] = "nvidia"
-    name: str = Field(description="Part of the name that the driver prints")
-    memory_mib: int = Field(ge=1)
-    compute_capability: str = Field(default="", pattern=r"^(\d+\.\d)?$")
-    pcie_generation: int = Field(default=0, ge=0, le=7)
-    pcie_width: int = Field(default=0, ge=0, le=16)
-    power_default_w: float = Field(default=0, ge=0)
-    power_cap_w: float = Field(default=0, ge=0, description="Recommended power limit; 0 leaves the default")
-    temperature_warn_c: float = Field(default=83, ge=30, le=110)
-    ecc: bool | None = None
-
-
-class Disk(Section):
-    """A disk that must be there, and how fast it must read for the load times that the owner wants."""
-
-    purpose: str
-    minimum_gb: float = Field(ge=0)
-    kind: Literal["nvme", "ssd", "hdd", "any"] = "any"
-    read_mb_s: float = Field(default=0, ge=0, description="Sequential read expected, MB/s; 0 expects nothing")
-
-
-Scalar = str | int | float | bool
-Answer = Literal["unanswered", "yes", "no"]
-
-
-class ChecklistItem(Section):
-    """A question that software cannot answer; the owner does. Unanswered is a warning, `no` a failure."""
-
-    question: str
-    why: str
-    answer: Answer = "unanswered"
-    note: str = ""
-
-
-class HostExpectations(Section):
-    """What chapter 01 holds the machine against."""
-
-    cpu: Cpu = Cpu()
-    memory: Memory = Memory()
-    gpus: list[Gpu] = []
-    disks: list[Disk] = []
-    ups: bool = Field(default=False, description="A UPS is expected to answer through NUT")
-    free_disk_gb: float = Field(default=10, ge=0, description="Free space needed where models and runs are kept")
-    checklist: dict[str, ChecklistItem] = {}
-
-
-class Driver(Section):
-    """What chapter 02 holds the NVIDIA stack against."""
-
-    minimum: str = Field(default="580", pattern=r"^\d+(\.\d+)*$")
-    preferred_branches: list[int] = [580, 595]
-    module: Literal["open", "any"] = "open"
-    cuda_minimum: str = Field(default="13.0", pattern=r"^\d+\.\d+$")
-    arch: str = Field(default="", pattern=r"^(sm_\d+a?)?$", description="Architecture the engine must be built for")
-    container_toolkit: bool = False
-
-
-class Tuning(Section):
-    """What chapter 03 recommends where it departs from the defaults of the runbook."""
-
-    swappiness: int = Field(default=10, ge=0, le=200)
-    transparent_hugepages: Literal["always", "madvise", "never"] = "madvise"
-    hugepages: int = Field(default=0, ge=0, description="Static 2 MiB huge pages; vLLM uses none")
-    open_files: int = Field(default=65536, ge=1024)
-    persistence: bool = True
+from lib.core.sections.base import Scalar, Section
 
 
 class Models(Section):
@@ -130,7 +35,7 @@ class Serving(Section):
     ready_timeout_s: float = Field(default=600, gt=0)
     stop_timeout_s: float = Field(default=30, gt=0)
     extra_args: list[str] = Field(default=[], description="Further vLLM flags, one word an item")
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default={})
     python: str = Field(default="", description="Python of another environment that runs the engine; empty: this one")
     image: str = Field(default="vllm/vllm-openai:v0.33.0", description="Container image of the compose file")
     alive: int = Field(default=1, ge=1, description="Servers that a chapter may keep at a time: memory decides")
@@ -201,7 +106,7 @@ class Swap(Section):
     """What chapter 08 switches between, and which ways of starting and waking it measures."""
 
     models: list[str] = Field(default=[], description="Catalogue names, switched in turn; the first is served first")
-    sources: list[Literal["disk", "page_cache", "tmpfs"]] = ["disk", "page_cache"]
+    sources: list[Literal["disk", "page_cache", "tmpfs"]] = Field(default=["disk", "page_cache"])
     sleep_levels: list[Literal[1, 2]] = Field(default=[], description="Levels of vLLM's sleep mode; needs a GPU")
     repeats: int = Field(default=1, ge=1)
     empty_caches: bool = Field(default=False, description="The first start of each model finds nothing compiled")
@@ -243,33 +148,3 @@ class Upgrade(Section):
     pairs: int = Field(default=4, ge=2, description="A B A B: how often old and new are measured in turn")
     repeats: int = Field(default=2, ge=1, description="Runs of each point in each turn")
     tolerance: float = Field(default=0.03, gt=0, lt=1, description="A loss of speed up to this share is accepted")
-
-
-class Line(Section):
-    """The owner's connection."""
-
-    download_mbit_s: float = Field(default=30, gt=0)
-
-
-class Profile(Section):
-    """One target: a typed file in runbook/profiles."""
-
-    name: str
-    title: str
-    description: str
-    hardware: Literal["cpu", "cuda"]
-    host: HostExpectations = HostExpectations()
-    driver: Driver = Driver()
-    tuning: Tuning = Tuning()
-    models: Models
-    serving: Serving = Serving()
-    batching: Batching = Batching()
-    roofline: Roofline = Roofline()
-    tuner: Tuner = Tuner()
-    speculation: Speculation = Speculation()
-    swap: Swap = Swap()
-    quality: Quality = Quality()
-    power: PowerMap = PowerMap()
-    upgrade: Upgrade = Upgrade()
-    thorough: dict[str, Any] = Field(default={}, description="Sections as `--thorough` overlays them: the full sweeps")
-    line: Line = Line()

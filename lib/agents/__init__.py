@@ -1,0 +1,1 @@
+"""A planner and its executors, each with a model of its own, over the gateway and OpenAI's client."""

@@ -1,0 +1,244 @@
+"""Probes that need more than a client: every port from every side, and what the hosts themselves wrote and received."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from lib.core.evidence import Check
+from lib.deploy.bastion import files
+from lib.edge import trial
+from lib.edge.probes import scan
+from lib.edge.probes.target import Target
+from lib.edge.stage import Stage
+from lib.lab.netns.space import Space
+from lib.lab.netns.town import HOME_LAN, ROUTER_PUBLIC
+
+FIREWALL = f"nft list table inet inference; nft -f {files.NFTABLES}"
+# Packets a second. The tunnel in user space carries fewer.
+CABLE_RATE, TUNNEL_RATE = 20000, 10000
+
+
+def ports(space: Space, address: str, wanted: str, rate: int) -> list[int]:
+    """Return the TCP ports that are open at an address, seen from a space, at so many packets a second."""
+    ours = space.run(["ip", "-o", "route", "get", address]).stdout.partition(" src ")[2].split()[0]
+    first, _, last = wanted.partition("-")
+    argv = ["/usr/bin/python3", "-IS", scan.__file__, ours, address, first, last or first, str(rate)]
+    return [int(port) for port in space.run(argv, timeout=180).stdout.split()]
+
+
+def scans(stage: Stage) -> Iterator[Check]:
+    """Scan from every side, and look what each side can reach."""
+    b, wanted = stage.bastion, stage.bastion.scan_ports
+    gate, home = b.gates[0], b.homes[0]
+    sides = [
+        ("ports.gate", "The VPS, from the internet", stage.client, gate.address, CABLE_RATE, [80, 443]),
+        ("ports.router", "The home's router, from the internet", stage.client, ROUTER_PUBLIC, CABLE_RATE, []),
+        ("ports.home_from_gate", "Home, from the VPS through the tunnel", stage.gate, home.tunnel, TUNNEL_RATE,
+         [b.api_port]),
+        ("ports.gate_from_home", "The VPS, from home through the tunnel", stage.home, gate.tunnel, TUNNEL_RATE,
+         [80, 443]),
+    ]  # fmt: skip
+    with ThreadPoolExecutor(len(sides)) as pool:
+        seen = pool.map(lambda side: ports(side[2], side[3], wanted, side[4]), sides)
+        for (name, title, *_, expected), found in zip(sides, seen, strict=True):
+            yield _ports(name, title, found, expected, wanted)
+    yield unreachable(stage, "home.tunnel_address", "The tunnel's address of home, from the internet", home.tunnel)
+    yield unreachable(stage, "home.lan_address", "The home's own address, from the internet", f"{HOME_LAN}.10")
+    yield lan_from_gate(stage)
+    yield other_home(stage)
+    yield silent(stage)
+
+
+def _ports(name: str, title: str, seen: Sequence[int], expected: Sequence[int], wanted: str) -> Check:
+    return trial.check(
+        name=name,
+        title=f"{title}: open TCP ports of {wanted}",
+        expected=", ".join(map(str, expected)) or "none",
+        observed=", ".join(map(str, seen)) or "none",
+        good=list(seen) == list(expected),
+        fix=FIREWALL,
+    )
+
+
+def unreachable(stage: Stage, name: str, title: str, address: str) -> Check:
+    """Try to open the API at an address from the internet, with a route to it by the VPS as an attacker would set."""
+    gate = stage.bastion.gates[0].address
+    stage.client.run(["ip", "route", "replace", f"{address}/32", "via", gate])
+    try:
+        seen = _fetch(stage.client, f"http://{address}:{stage.bastion.api_port}/v1/models")
+    finally:
+        stage.client.run(["ip", "route", "delete", f"{address}/32"], check=False)
+    return trial.check(
+        name=name, title=f"{title}: not reached", expected="no answer", observed=seen, good=seen == "000", fix=FIREWALL
+    )
+
+
+def lan_from_gate(stage: Stage) -> Check:
+    """Try to reach the home's network from the VPS, through the tunnel."""
+    gate = stage.gate
+    gate.run(["ip", "route", "replace", f"{HOME_LAN}.0/24", "dev", "wg0"])
+    try:
+        seen = _fetch(gate, f"http://{HOME_LAN}.1:{stage.bastion.api_port}/")
+        alive = not gate.run(["ping", "-n", "-c", "1", "-W", "1", f"{HOME_LAN}.1"], check=False).returncode
+    finally:
+        gate.run(["ip", "route", "delete", f"{HOME_LAN}.0/24"], check=False)
+    return trial.check(
+        name="home.lan_from_gate",
+        title="The home's network, from the VPS: not reached",
+        expected="no answer",
+        observed=seen if not alive else "the router answers a ping",
+        good=seen == "000" and not alive,
+        fix="AllowedIPs of /32 only, and the forward chain: " + FIREWALL,
+    )
+
+
+def other_home(stage: Stage) -> Check:
+    """Try to reach a computer that dials in from home: peers of the tunnel do not see each other."""
+    peer = stage.bastion.homes[-1]
+    stage.home.run(["ip", "route", "replace", f"{peer.tunnel}/32", "dev", "wg0"])
+    try:
+        seen = _fetch(stage.home, f"http://{peer.tunnel}:{stage.bastion.api_port}/v1/models")
+    finally:
+        stage.home.run(["ip", "route", "delete", f"{peer.tunnel}/32"], check=False)
+    return trial.check(
+        name="home.from_peer",
+        title="Another machine of the tunnel, from home: not reached",
+        expected="no answer",
+        observed=seen,
+        good=seen == "000",
+        fix=FIREWALL,
+    )
+
+
+def silent(stage: Stage) -> Check:
+    """Send WireGuard's port a message that is not signed: it must not even say that it is there."""
+    gate = stage.bastion.gates[0]
+    script = (
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1.5)\n"
+        f"for raw in (b'\\x01\\0\\0\\0' + bytes(144), b'hello', b'\\x04\\0\\0\\0' + bytes(28)):\n"
+        f"    s.sendto(raw, ({gate.address!r}, {stage.bastion.wireguard_port}))\n"
+        "try:\n    print(len(s.recvfrom(2048)[0]), 'bytes')\nexcept TimeoutError:\n    print('silence')\n"
+    )
+    seen = stage.client.run(["/usr/bin/python3", "-c", script]).stdout.strip()
+    return trial.check(
+        name="ports.wireguard_silent",
+        title="WireGuard does not answer strangers",
+        expected="silence",
+        observed=seen,
+        good=seen == "silence",
+        fix="wg show",
+    )
+
+
+def engine_routes(stage: Stage, aim: Target) -> Iterator[Check]:
+    """Ask home for every route of the engine from the VPS: one that was taken over finds no more than the API."""
+    home, b = stage.bastion.homes[0], stage.bastion
+    closed = [(method, path) for method, path in aim.routes if (method, path) not in aim.open_routes]
+    base = f"http://{home.tunnel}:{b.api_port}"
+    paths = [re.sub(r"\{[^}]*\}", "x", path) for _, path in closed]
+    config = "".join(
+        f'url = "{base}{path}"\nrequest = "{method}"\noutput = "/dev/null"\n'
+        for (method, _), path in zip(closed, paths, strict=True)
+    )
+    argv = ["curl", "-s", "--max-time", "30", "-w", "%{http_code}\n", "-K", "-"]
+    codes = stage.gate.run(argv, feed=config, check=False).stdout.split()
+    reached = [f"{m} {p}: {code}" for (m, p), code in zip(closed, codes, strict=False) if code not in ("404", "405")]
+    yield trial.check(
+        name="home.routes_from_gate",
+        title="The engine's other routes, from the VPS: not reached",
+        expected=f"{len(closed)} × status 404 or 405",
+        observed="; ".join(reached) or f"{len(codes)} × status 404 or 405",
+        good=not reached and len(codes) == len(closed),
+        fix=f"{files.NGINX} of home",
+    )
+    tricks = ("/metrics/..%2fv1/models", "/v1/..%2fmetrics", "//metrics", "/v1/models/../../metrics")
+    seen = {trick: _fetch(stage.gate, base + trick, "--path-as-is") for trick in tricks}
+    yield trial.check(
+        name="home.paths_from_gate",
+        title="The metrics by a detour, from the VPS: not reached",
+        expected="status 400 or 404",
+        observed=", ".join(f"{trick}: {code}" for trick, code in seen.items()),
+        good=not _metrics(stage, base, tricks) and set(seen.values()) <= {"200", "400", "404"},
+        fix=f"proxy_pass with a written path in {files.NGINX} of home",
+    )
+
+
+def _metrics(stage: Stage, base: str, tricks: Sequence[str]) -> bool:
+    told = [
+        stage.gate.run(["curl", "-s", "--max-time", "5", "--path-as-is", base + trick], check=False).stdout
+        for trick in tricks
+    ]
+    return any("# HELP" in text for text in told)
+
+
+def logs(stage: Stage, aim: Target, held: trial.Wallet) -> Iterator[Check]:
+    """Ask once with a mark in the prompt, once with a key in the address, and look what the hosts wrote down."""
+    mark = f"mark{time.time_ns()}"
+    question = {"role": "user", "content": mark}
+    body = json.dumps({"model": aim.model, "messages": [question], "max_tokens": 1})
+    argv = ["curl", "-s", "-o", "/dev/null", "--cacert", aim.ca_file, "--max-time", "60", "-K", "-"]
+    url = f"https://{aim.hostname}"
+    asked = (
+        f'url = "{url}/v1/chat/completions"\nheader = "Authorization: Bearer {held.key}"\n'
+        f'header = "Content-Type: application/json"\ndata = {_quoted(body)}\n'
+        f'header = "X-Client-Id: {mark}"\n'
+    )
+    stage.client.run(argv, feed=asked)
+    stage.client.run(argv, feed=f'url = "{url}/nothing?api_key={held.key}"\nheader = "Referer: {held.key}"\n')
+    time.sleep(0.2)
+    written = {twin.name: _written(twin) for twin in (stage.gate, stage.home)}
+    everything = "\n".join(written.values())
+    yield _unseen("log.no_prompt", "No prompt is in a log", mark, everything)
+    yield _unseen("log.no_key", "No key is in a log", held.key[12:], everything)
+    yield _unseen("log.no_query", "No query is in a log", "api_key", everything)
+    yield trial.check(
+        name="header.client_id",
+        title="A client cannot say who it is: home is told what the key says",
+        expected=f"client {held.client}",
+        observed=_client(written[stage.home.name]),
+        good=f'"{held.client}"' in written[stage.home.name] and mark not in everything,
+        fix="proxy_set_header X-Client-Id in /etc/nginx/nginx.conf",
+    )
+    modes = stage.gate.run(["stat", "-c", "%a %n", files.KEYS, files.SECRETS, files.PRIVATE_KEY]).stdout
+    yield trial.check(
+        name="files.secrets",
+        title="Secrets on the VPS are readable for their owner only",
+        expected="mode 600",
+        observed=", ".join(modes.split("\n")).strip(", "),
+        good=all(line.startswith("600 ") for line in modes.splitlines()),
+        fix=f"chmod 600 {files.KEYS} {files.SECRETS} {files.PRIVATE_KEY}",
+    )
+
+
+def _unseen(name: str, title: str, needle: str, everything: str) -> Check:
+    there = needle in everything
+    return trial.check(
+        name=name,
+        title=title,
+        expected="not found",
+        observed="FOUND" if there else f"not found in {len(everything.splitlines())} lines",
+        good=not there and bool(everything),
+        fix="log_format in /etc/nginx/nginx.conf",
+    )
+
+
+def _written(twin: Space) -> str:
+    script = "cat /var/log/nginx/*.log /run/auth.log 2>/dev/null; find /run/nginx-body -type f -exec cat {} +"
+    return twin.run(["sh", "-c", script], check=False).stdout
+
+
+def _client(written: str) -> str:
+    lines = [line for line in written.splitlines() if "/v1/chat/completions" in line]
+    return f"client {lines[-1].split()[2]}" if lines else "no request arrived"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _fetch(space: Space, url: str, *more: str) -> str:
+    """Return the status of a request, 000 where nothing answers."""
+    argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "2", *more, url]
+    return space.run(argv, check=False).stdout.strip()

@@ -1,0 +1,1 @@
+"""Disposable twins of the hosts: what is applied there was rehearsed here."""

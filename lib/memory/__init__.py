@@ -1,0 +1,1 @@
+"""The memory: files and chats that the owner's models can look things up in."""

@@ -1,0 +1,1 @@
+"""How well the memory finds: corpora, metrics with intervals, verdicts."""

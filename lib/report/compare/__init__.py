@@ -1,0 +1,1 @@
+"""Two runs side by side: what changed in facts, checks, decisions and measurements."""

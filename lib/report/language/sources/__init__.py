@@ -1,0 +1,1 @@
+"""Where the document's English comes from: notebooks, templates, scripts, Python code, data files."""

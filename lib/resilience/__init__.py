@@ -1,0 +1,1 @@
+"""Monitoring, power, backup, and a drill for every fault."""
