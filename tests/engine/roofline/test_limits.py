@@ -22,6 +22,7 @@ def measured() -> Facts:
     return limits.measure(profiles.load("embedded", {"roofline.seconds": 1}))
 
 
+@pytest.mark.alone
 def test_this_machine_has_plausible_limits(measured: Facts) -> None:
     assert measured.failure == ""
     assert limits.check(measured).status in ("pass", "warn"), "warns where memory is short"
@@ -34,6 +35,7 @@ def test_this_machine_has_plausible_limits(measured: Facts) -> None:
         assert 1e9 < max(series.rates) < 1e15
 
 
+@pytest.mark.alone
 def test_reading_is_as_fast_as_another_program_finds(measured: Facts) -> None:
     words = np.ones(32 << 20)  # 256 MiB, read by one thread
     seconds = []
@@ -56,6 +58,7 @@ def test_a_buffer_that_the_cache_could_hold_is_told() -> None:
     assert "free memory" in tight.fix
 
 
+@pytest.mark.alone
 def test_records_have_intervals_and_roofs_are_the_fastest_repeats(measured: Facts) -> None:
     found = limits.measurements(measured)
     names = [(m.name, m.conditions.get("kind") or m.conditions.get("dtype") or m.conditions.get("of")) for m in found]
