@@ -33,10 +33,7 @@ runbook:  ## set up, run the chapters, write the report (ARGS: --only 05,06 --fr
 test:  ## set up, check style and types, run all tests
 	@$(SETUP) --profile embedded --tests
 	@$(MAKE) --no-print-directory lint-only
-	@# Fast tests on every core, then those that want the machine for themselves; 5: none of that kind is in TESTS.
-	@$(PY) -m pytest -n auto --dist worksteal -m 'not alone' $(TESTS); fast=$$?; \
-	$(PY) -m pytest -m alone $(TESTS); alone=$$?; \
-	case $$fast,$$alone in 0,0|0,5|5,0) ;; *) exit 1;; esac
+	@$(PY) -m scripts.test $(TESTS)
 
 lab:  ## set up, open the chapters in JupyterLab (this machine only, with its token)
 	@$(SETUP) --profile '$(PROFILE)'

@@ -21,7 +21,7 @@ OPEN = "from lib.core.chapter import open_chapter\nfrom lib.core.evidence import
 MakeChapter = Callable[..., Path]
 
 
-SLOW = ("browser", "lab", "engine", "end_to_end")
+SLOW = ("browser", "twins", "lab", "engine", "end_to_end")
 
 # Started in the background of a script, or under nohup, a process is born deaf to ctrl-C or to the end of its terminal,
 # and so are the programs that tests interrupt.
@@ -29,15 +29,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run fast tests first: a mistake shows within seconds, before any browser, engine or whole run starts.
-
-    What is slow also wants the machine for itself: `make test` runs it after all else, one at a time.
-    """
-    for item in items:
-        if any(mark.name in SLOW for mark in item.iter_markers()):
-            item.add_marker(pytest.mark.alone)
+    """Run fast tests first: a mistake shows within seconds, before any browser, engine or whole run starts."""
     items.sort(
         key=lambda item: max(
             (SLOW.index(mark.name) + 1 for mark in item.iter_markers() if mark.name in SLOW), default=0

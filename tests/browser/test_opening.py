@@ -19,6 +19,7 @@ from lib.report.render import render
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.alone,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
 CHAPTERS = 24

@@ -1,11 +1,13 @@
 """The print edition: a real PDF of the document, with page numbers and nothing cut."""
 
+import re
 from pathlib import Path
 
 import pytest
 from browser.conftest import CHROMIUM
 from pypdf import PdfReader
 
+from lib.core import evidence
 from lib.core.errors import RunbookError
 from lib.report import printed
 
@@ -33,6 +35,16 @@ def test_chapters_and_evidence_are_there_and_what_is_for_the_screen_is_not(pages
     assert "Throughput over concurrency" in whole
     assert "Overall verdict" not in whole
     assert "Annotate" not in whole.replace("Annotate button", "")
+
+
+def test_on_paper_the_evidence_is_an_index_of_names_and_values(pages: list[str], document: Path) -> None:
+    first = next(number for number, text in enumerate(pages) if "Appendix B" in text or "APPENDIX B" in text)
+    last = next(number for number, text in enumerate(pages) if "Appendix C" in text or "APPENDIX C" in text)
+    index = re.sub(r"\s", "", "".join(pages[first:last]).replace("ﬁ", "fi").replace("ﬂ", "fl"))
+    records = evidence.read(document.parent / "evidence.jsonl")
+    assert [record.name for record in records if record.name not in index] == []
+    assert "expected:" not in index, "what a check expected stands in its chapter"
+    assert last - first <= 1 + len(records) / 40
 
 
 def test_the_paper_is_a4(document: Path, tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""`make test`: all tests, in the order in which a mistake shows soonest.
+
+What only computes runs on every core, the virtual machines among it. What waits for clocks and networks runs two at a
+time. What measures, or needs every core for an engine, runs alone.
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+NOTHING_SELECTED = 5  # pytest's exit code
+
+
+class Stage(NamedTuple):
+    """A part of the tests: what its markers are, and how many run at a time."""
+
+    title: str
+    markers: str
+    at_a_time: str
+
+
+STAGES = (
+    Stage("on every core", "not (alone or lab or engine or end_to_end)", "auto"),
+    Stage("the lab, two at a time", "lab and not (alone or engine or end_to_end)", "2"),
+    Stage("one by one", "alone or engine or end_to_end", "0"),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run every stage, whatever became of the one before; return 0 if all were green and there was a test at all."""
+    codes = []
+    for stage in STAGES:
+        print(f"\n== tests {stage.title}", flush=True)
+        # Tests of one group, such as those that share virtual machines, stay with one worker.
+        argv = ["-m", "pytest", "-m", stage.markers, "-n", stage.at_a_time, "--dist", "loadgroup", *arguments]
+        codes.append(subprocess.run([sys.executable, *argv], check=False).returncode)
+    failed = [code for code in codes if code not in (0, NOTHING_SELECTED)]
+    if failed:
+        return failed[0]
+    return 0 if 0 in codes else NOTHING_SELECTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
