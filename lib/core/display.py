@@ -26,6 +26,8 @@ WHERE = {
     "cited": "cited",
 }
 _CODE = re.compile(r"`([^`\n]+)`")
+# Of data that a program wrote for another, a dashboard say, paper shows so much.
+PRINTED_LINES = 60
 BLUES = [[0, "#e6eef7"], [1, "#123c6b"]]
 PALETTE = ("#1f5fa8", "#c8553d", "#3a7d44", "#8a5a9e", "#b8860b", "#4a4a4a")
 
@@ -48,6 +50,7 @@ text-align:left!important;vertical-align:top;max-width:32em;white-space:normal}
 .rb-origin{font-size:.82em;opacity:.8;border:1px solid var(--jp-border-color1,#b9c0c7);border-radius:2px;
 padding:0 .35em;white-space:nowrap}
 .rb-change,.rb-decision{border-left:3px solid var(--jp-brand-color1,#1f5fa8);padding:.1em 0 .1em 1em;margin:1em 0}
+.rb-paper{display:none}
 .rb-diff{padding:.4em .6em!important;overflow:auto;font-size:.88em}
 .rb-diff ins{background:#e3f1e6;color:#17361d;text-decoration:none;display:block}
 .rb-diff del{background:#fbe0dd;color:#5c1712;text-decoration:none;display:block}
@@ -182,10 +185,12 @@ def changes(records: Iterable[Change], caption: str = "") -> Html:
         lines = _lines("  ", change.before) if same else _diff(change)
         status = "as it should be" if same else change.status
         reason = prose(change.reason).replace("\n", "<br>")
+        data = change.target.endswith(".json") and change.after.count("\n") > PRINTED_LINES
+        cut = f'<p class="rb-paper">{_beginning(change.after)}</p>' if data else ""
         parts.append(
-            f'<div class="rb-change"><p><strong>{_escape(change.title or change.name)}</strong> '
-            f'<code>{_escape(change.target)}</code> <span class="rb-badge rb-skip">{status}</span></p>'
-            f'<pre class="rb-diff">{lines}</pre><p>{reason} {link(change.source)}</p></div>'
+            f'<div class="rb-change{" rb-data" if data else ""}"><p><strong>{_escape(change.title or change.name)}'
+            f'</strong> <code>{_escape(change.target)}</code> <span class="rb-badge rb-skip">{status}</span></p>'
+            f'<pre class="rb-diff">{lines}</pre>{cut}<p>{reason} {link(change.source)}</p></div>'
         )
     if not parts:
         return Html("<p class='rb-empty'>no changes</p>", "no changes")
@@ -294,6 +299,11 @@ def _check_rows(check: Check) -> str:
 def _diff(change: Change) -> str:
     # The line end lies inside: where a style sheet is not trusted, the two must not run together.
     return f"<del>{_lines('- ', change.before)}\n</del><ins>{_lines('+ ', change.after)}</ins>"
+
+
+def _beginning(text: str) -> str:
+    lines = text.count("\n")
+    return f"The beginning of {lines} lines: data for a program, whole in the document on the screen."
 
 
 def _lines(mark: str, text: str) -> str:

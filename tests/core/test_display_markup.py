@@ -96,6 +96,20 @@ def test_nothing_to_show_is_said() -> None:
     assert "no changes" in display.changes([]).markup
 
 
+def test_of_long_data_for_a_program_paper_shows_the_beginning() -> None:
+    long, short = "{}\n" * (display.PRINTED_LINES + 1), "{}\n" * display.PRINTED_LINES
+
+    def shown(target: str, after: str) -> str:
+        return display.changes([Change(name="a", target=target, before="absent", after=after, reason="r")]).markup
+
+    markup = shown("/d/board.json", long)
+    assert 'class="rb-change rb-data"' in markup
+    assert f"The beginning of {display.PRINTED_LINES + 1} lines" in markup
+    assert markup.count("+ {}") == display.PRINTED_LINES + 1, "on the screen it is whole"
+    assert "rb-data" not in shown("/d/board.json", short)
+    assert "rb-data" not in shown("/d/nginx.conf", long)
+
+
 def test_rows_with_blank_headings_are_facts() -> None:
     markup = display.table([{"": "Time", " ": "5 s"}]).markup
     assert '<th scope="row">Time</th><td>5 s</td>' in markup
