@@ -100,7 +100,8 @@ def test_of_long_data_for_a_program_paper_shows_the_beginning() -> None:
     long, short = "{}\n" * (display.PRINTED_LINES + 1), "{}\n" * display.PRINTED_LINES
 
     def shown(target: str, after: str) -> str:
-        return display.changes([Change(name="a", target=target, before="absent", after=after, reason="r")]).markup
+        change = Change(name="a.b", status="planned", target=target, before="absent", after=after, reason="r")
+        return display.changes([change]).markup
 
     markup = shown("/d/board.json", long)
     assert 'class="rb-change rb-data"' in markup
