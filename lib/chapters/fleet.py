@@ -11,6 +11,7 @@ from functools import cached_property
 import psutil
 
 from lib.chapters import gate
+from lib.chapters import load as loads
 from lib.core.chapter import Chapter
 from lib.core.evidence import Check, Scalar
 from lib.engine.models import catalogue, fetch, sizes
@@ -30,9 +31,12 @@ class Fleet:
     ----------
     chapter : Chapter
         Receives the checks; its profile's `serving.alive` bounds how many servers run at a time.
+    loaded : bool
+        The servers will be measured under load: its client starts with the first of them.
     """
 
-    def __init__(self, chapter: Chapter) -> None:
+    def __init__(self, chapter: Chapter, *, loaded: bool = False) -> None:
+        self._loaded = loaded
         self.chapter = chapter
         self.starts = 0
         self._running: dict[str, Server] = {}  # by label, least recently used first
@@ -98,6 +102,8 @@ class Fleet:
     def _start(self, batch: Sequence[Variant], searching: bool) -> None:
         engines = {variant.label: self._engine(variant) for variant in batch}
         self.starts += len(batch)
+        if self._loaded:
+            loads.expect(self.chapter)
         with self.chapter.engine_time("start"), ThreadPoolExecutor(max_workers=len(batch)) as pool:
             outcomes = dict(zip(engines, pool.map(_started, engines.values()), strict=True))
         for label, engine in engines.items():

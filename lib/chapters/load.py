@@ -55,6 +55,11 @@ def measure(
         return []
 
 
+def expect(chapter: Chapter) -> None:
+    """Have the load client ready by the time that servers are: it imports while they start."""
+    _client(chapter.artifact("client.log")).ready()
+
+
 def record(
     chapter: Chapter, results: Sequence[Result], family: str = "batching", model: str = "", **conditions: Scalar
 ) -> list[Measurement]:

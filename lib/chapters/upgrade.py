@@ -85,7 +85,7 @@ def measure(chapter: Chapter) -> Trial:
     if not configured(chapter):
         chapter.record(_nothing())
         return Trial()
-    fleet, turns, seen = Fleet(chapter), list[Turn](), dict[Side, Environment]()
+    fleet, turns, seen = Fleet(chapter, loaded=True), list[Turn](), dict[Side, Environment]()
     together = chapter.profile.serving.alive >= len(SIDES)
     try:
         if together:

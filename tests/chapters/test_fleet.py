@@ -8,6 +8,7 @@ import pytest
 
 from lib.chapters import fleet as fleets
 from lib.chapters import gate
+from lib.chapters import load as loads
 from lib.chapters.fleet import Fleet
 from lib.core.chapter import Chapter, open_chapter
 from lib.core.evidence import Check
@@ -48,6 +49,19 @@ def test_a_server_stays_for_its_next_use(fleet: Fleet) -> None:
     assert first is not None
     assert fleet.use(OWN) is first
     assert fleet.starts == 1
+
+
+def test_where_there_will_be_a_load_its_client_is_there_first(
+    chapter: Chapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(loads, "expect", lambda _: told.append("client"))
+    monkeypatch.setattr(Server, "start", lambda _: told.append("engine"))
+    Fleet(chapter, loaded=True).prepare([OWN, SMALL])
+    assert told == ["client", "engine", "engine"]
+    told.clear()
+    Fleet(chapter).prepare([OWN])
+    assert told == ["engine"]
 
 
 def test_no_more_run_than_may_and_the_one_not_used_longest_goes(fleet: Fleet) -> None:

@@ -27,7 +27,8 @@ class Fleet:
     refused: tuple[str, ...] = ()
     stopped = 0
 
-    def __init__(self, chapter: Chapter) -> None:
+    def __init__(self, chapter: Chapter, *, loaded: bool = False) -> None:
+        assert loaded, "both are measured under load"
         self.chapter = chapter
         type(self).asked = []
 

@@ -26,7 +26,7 @@ Plan = Sequence[Mapping[str, object]]
 
 
 class LoadClient:
-    """One load generator. It starts with its first load, and ends with `close` or with its owner.
+    """One load generator. It starts with its first load or with `ready`, and ends with `close` or with its owner.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class LoadClient:
         """
         order = folder / "plan.json"
         order.write_text(json.dumps(plan))
-        self._start()
+        self.ready()
         begun, before = time.monotonic(), self._log.stat().st_size
         os.write(self._orders, f"{order.absolute()}\n".encode())
         try:
@@ -69,19 +69,8 @@ class LoadClient:
         finally:
             (folder / "client.log").write_text(self._said(before))
 
-    def tree(self) -> list[Identity]:
-        """Return every live process of the client."""
-        return self._process.tree() if self._process else []
-
-    def close(self) -> None:
-        """End the client. Closing twice does no harm."""
-        if self._process:
-            self._process.stop()
-            os.close(self._orders)
-            self._forget_pipe()
-            self._process = None
-
-    def _start(self) -> None:
+    def ready(self) -> None:
+        """Start it, if it does not run yet: its import may pass while something else is waited for."""
         if self._process and self._process.poll() is None:
             return
         self.close()
@@ -94,6 +83,18 @@ class LoadClient:
         self._process = Guarded(
             [sys.executable, "-m", "lib.engine.bench.load_client", str(self._pipe)], self._log, self._environment
         )
+
+    def tree(self) -> list[Identity]:
+        """Return every live process of the client."""
+        return self._process.tree() if self._process else []
+
+    def close(self) -> None:
+        """End the client. Closing twice does no harm."""
+        if self._process:
+            self._process.stop()
+            os.close(self._orders)
+            self._forget_pipe()
+            self._process = None
 
     def _forget_pipe(self) -> None:
         shutil.rmtree(self._pipe.parent, ignore_errors=True)

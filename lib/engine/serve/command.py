@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from lib.engine.serve import interpreter
 # Up to here binding the threads to every CPU was measured to be faster than vLLM's own choice, which keeps one CPU
 # free (2 CPUs: +24 … +52 % output tokens/s). On larger machines that one CPU costs little and its choice stands.
 BIND_ALL_CPUS_UP_TO = 4
+BIND = "VLLM_CPU_OMP_THREADS_BIND"
 
 
 def arguments(profile: Profile, model: Model, folder: Path, port: int) -> list[str]:
@@ -100,10 +101,24 @@ def environment(profile: Profile) -> dict[str, str]:
     }
     if profile.hardware == "cpu":
         cpus = os.sched_getaffinity(0)
-        variables |= {"VLLM_CPU_OMP_THREADS_BIND": cpu_list(cpus) if binds_all_cpus(profile) else "auto"}
+        variables |= {BIND: cpu_list(cpus) if binds_all_cpus(profile) else "auto"}
         if serving.cpu_kv_cache_gib:
             variables["VLLM_CPU_KVCACHE_SPACE"] = str(serving.cpu_kv_cache_gib)
     return variables | serving.environment
+
+
+def turned(variables: Mapping[str, str], turn: int) -> dict[str, str]:
+    """Return the variables with the engine's first thread on another CPU at every turn.
+
+    vLLM binds the thread that imports, loads and schedules to the first CPU of its list. Of engines that start together
+    all would otherwise wait for one CPU: on two CPUs a pair was ready after 46 s instead of twice 22 s. A list that the
+    profile names stays as it is.
+    """
+    cpus = sorted(os.sched_getaffinity(0))
+    first = turn % len(cpus)
+    if not first or variables.get(BIND) != cpu_list(cpus):
+        return dict(variables)
+    return {**variables, BIND: ",".join(str(cpu) for cpu in (*cpus[first:], *cpus[:first]))}
 
 
 def binds_all_cpus(profile: Profile) -> bool:

@@ -72,6 +72,20 @@ def test_threads_are_bound_to_every_cpu_of_a_small_machine(
     assert command.environment(profiles.load("embedded"))["VLLM_CPU_OMP_THREADS_BIND"] == bind
 
 
+def test_engines_that_start_together_begin_on_different_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {2, 3, 6})
+    known = command.environment(profiles.load("embedded"))
+    lists = [command.turned(known, turn)["VLLM_CPU_OMP_THREADS_BIND"] for turn in range(4)]
+    assert lists == ["2-3,6", "3,6,2", "6,2,3", "2-3,6"]
+    assert {**command.turned(known, 1), "VLLM_CPU_OMP_THREADS_BIND": "2-3,6"} == known
+
+
+@pytest.mark.parametrize("own", [{"VLLM_CPU_OMP_THREADS_BIND": "0"}, {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}, {}])
+def test_a_list_of_the_owners_stays(own: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    assert command.turned(own, 1) == own
+
+
 def test_a_gpu_has_no_threads_to_bind() -> None:
     assert not [key for key in command.environment(profiles.load("rtx-pro-6000")) if key.startswith("VLLM_CPU")]
 
