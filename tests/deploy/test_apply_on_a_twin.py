@@ -20,7 +20,6 @@ from tests.deploy.test_on_a_twin import HOLD_APT
 
 pytestmark = [
     pytest.mark.twins,
-    pytest.mark.xdist_group("twins"),
     pytest.mark.timeout(1200),
     pytest.mark.skipif(os.geteuid() != 0, reason="the image of the twins is built by root"),
     pytest.mark.skipif(any(tools.find(name) is None for name in tools.PROGRAMS), reason="make setup installs QEMU"),

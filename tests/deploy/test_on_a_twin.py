@@ -25,7 +25,6 @@ from lib.lab.twins import Lab
 
 pytestmark = [
     pytest.mark.twins,
-    pytest.mark.xdist_group("twins"),
     pytest.mark.timeout(1200),
     pytest.mark.skipif(os.geteuid() != 0, reason="the image of the twins is built by root"),
     pytest.mark.skipif(any(tools.find(name) is None for name in tools.PROGRAMS), reason="make setup installs QEMU"),

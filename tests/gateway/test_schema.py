@@ -29,7 +29,9 @@ def test_whatever_is_asked_is_no_server_error(town: Town, mode: GenerationMode) 
         if mode is GenerationMode.NEGATIVE and operation.method == "get":
             continue  # it takes nothing that could be wrong
 
-        @settings(max_examples=13, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(
+            max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+        )
         @given(case=operation.as_strategy(generation_mode=mode), name=st.sampled_from(NAMES))
         def ask(known: bool, case: schemathesis.Case, name: str | None) -> None:  # type: ignore[type-arg]
             if known and isinstance(case.body, dict):
@@ -45,7 +47,7 @@ def test_whatever_is_asked_is_no_server_error(town: Town, mode: GenerationMode) 
         ask(True)
         ask(False)
     assert {f"POST {path}" for path in POSTS} <= set(asked)
-    assert statuses[400] + statuses[404] > 10, "much of it is refused"
+    assert statuses[400] + statuses[404] > 10, f"much of it is refused: {statuses}"
     if mode is GenerationMode.POSITIVE:
         assert len(asked) == 8
         assert statuses[200] > 20, "and much of it reaches the engine"

@@ -27,6 +27,14 @@ def test_whatever_its_markers_are_a_test_runs_once() -> None:
         assert len(chosen) == 1, f"{marked} is run by {chosen}"
 
 
+def test_tests_with_virtual_machines_are_known_by_the_name_of_their_file() -> None:
+    """One worker gets all of them, and it is told names alone (tests/conftest.py)."""
+    files = [*(paths.ROOT / "tests").rglob("test_*.py")]
+    marked = {file.name for file in files if "pytest.mark." + "twins" in file.read_text()}
+    assert len(marked) >= 4
+    assert {file.name for file in files if "twin" in file.name} == marked
+
+
 @pytest.mark.parametrize(
     ("codes", "wanted"),
     [

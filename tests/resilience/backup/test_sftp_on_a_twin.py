@@ -19,7 +19,6 @@ from lib.resilience.backup.restore import restore
 
 pytestmark = [
     pytest.mark.twins,
-    pytest.mark.xdist_group("twins"),
     pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0, reason="the image of the twins is built by root"),
     pytest.mark.skipif(any(tools.find(name) is None for name in tools.PROGRAMS), reason="make setup installs QEMU"),
