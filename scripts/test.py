@@ -18,12 +18,14 @@ class Stage(NamedTuple):
     title: str
     markers: str
     at_a_time: str
+    by: str  # pytest-xdist's --dist: what stays with one worker
 
 
 STAGES = (
-    Stage("on every core", "not (alone or lab or engine or end_to_end)", "auto"),
-    Stage("the lab, two at a time", "lab and not (alone or engine or end_to_end)", "2"),
-    Stage("one by one", "alone or engine or end_to_end", "0"),
+    Stage("on every core", "not (alone or lab or engine or end_to_end)", "auto", "load"),
+    # The tests of one file share a stage, and leave it as the next one wants it.
+    Stage("the lab, two at a time", "lab and not (alone or engine or end_to_end)", "2", "loadfile"),
+    Stage("one by one", "alone or engine or end_to_end", "0", "no"),
 )
 
 
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     codes = []
     for stage in STAGES:
         print(f"\n== tests {stage.title}", flush=True)
-        argv = ["-m", "pytest", "-m", stage.markers, "-n", stage.at_a_time, *arguments]
+        argv = ["-m", "pytest", "-m", stage.markers, "-n", stage.at_a_time, "--dist", stage.by, *arguments]
         codes.append(subprocess.run([sys.executable, *argv], check=False).returncode)
     failed = [code for code in codes if code not in (0, NOTHING_SELECTED)]
     if failed:

@@ -47,9 +47,9 @@ class OneForTheTwins(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForTheTwins:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForTheTwins | None:
     """Take the place of xdist's own groups, which pytest 9.2 no longer sees: it keeps the name that a test had."""
-    return OneForTheTwins(config, log)
+    return OneForTheTwins(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(autouse=True)
