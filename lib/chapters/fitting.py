@@ -37,7 +37,7 @@ def _way_out(found: Fit, profile: Profile) -> str:
         return "let them take turns (sleep mode), or take a set that fits; then remove it from models.combinations"
     if not found.loads:
         return "serve a smaller or quantised model: python -m lib models list"
-    shorter = planner.longest_context(found, profile.serving.kv_cache_dtype)
+    shorter = planner.longest_context(found, sizes.kv_type(profile.serving.kv_cache_dtype, profile.serving.dtype))
     return (
         f"serving.max_model_len: {shorter} or less; or serving.kv_cache_dtype: fp8, which holds twice the tokens and "
         "changes the attention kernel: check the answers before relying on it"
@@ -87,7 +87,7 @@ def predict(profile: Profile) -> Measurement:
         min(serving.max_model_len, model.context),
         hardware=profile.hardware,
         in_flight=models.in_flight(profile),
-        kv_dtype=serving.kv_cache_dtype,
+        kv_dtype=sizes.kv_type(serving.kv_cache_dtype, serving.dtype),
     )
 
 
@@ -104,6 +104,7 @@ def _left(found: Fit) -> Measurement:
 
 def _of_model(model: Model, profile: Profile, speed: float | None) -> list[Measurement]:
     weights, source = sizes.weight_bytes(model), model.architecture.source
+    kv = sizes.kv_type(profile.serving.kv_cache_dtype, profile.serving.dtype)
     line = profile.line.download_mbit_s
     found = [
         Measurement(
@@ -118,10 +119,10 @@ def _of_model(model: Model, profile: Profile, speed: float | None) -> list[Measu
         Measurement(
             name="planner.kv_token",
             title="KV cache of one token",
-            value=sizes.kv_token_bytes(model, profile.serving.kv_cache_dtype),
+            value=sizes.kv_token_bytes(model, kv),
             unit="bytes",
             method="2 × layers with full attention × KV heads × head size × bytes of the type",
-            conditions={"model": model.name, "kv_dtype": profile.serving.kv_cache_dtype},
+            conditions={"model": model.name, "kv_dtype": kv},
             source=source,
         ),
         Measurement(

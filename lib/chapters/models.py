@@ -81,13 +81,13 @@ def fits(profile: Profile) -> list[Fit]:
     sets = [[profile.models.served], *profile.models.combinations]
     return [
         planner.fit(
-            [catalogue.get(name) for name in names],
+            [sizes.computed(catalogue.get(name), serving.dtype) for name in names],
             limit(profile),
             int(profile.models.reserve_gib * GIB),
             serving.max_model_len,
             cache=serving.cpu_kv_cache_gib * GIB,
             in_flight=in_flight(profile),
-            kv_dtype=serving.kv_cache_dtype,
+            kv_dtype=sizes.kv_type(serving.kv_cache_dtype, serving.dtype),
         )
         for names in sets
     ]
@@ -104,7 +104,7 @@ def verdict(found: Fit, profile: Profile) -> str:
         return f"fits; {found.spare / GIB:.1f} GiB spare beyond one full-length request each"
     if not found.loads:
         return f"does not fit: {-found.left / GIB:.1f} GiB short before the first token"
-    shorter = planner.longest_context(found, profile.serving.kv_cache_dtype)
+    shorter = planner.longest_context(found, sizes.kv_type(profile.serving.kv_cache_dtype, profile.serving.dtype))
     return (
         f"weights fit, full-length requests do not ({-found.spare / GIB:.1f} GiB short); up to {shorter:,} tokens each"
     )

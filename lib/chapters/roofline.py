@@ -12,6 +12,7 @@ from lib.core.chapter import Chapter
 from lib.core.errors import RunbookError
 from lib.core.evidence import Check, Record
 from lib.engine.bench.results import Result
+from lib.engine.models import sizes
 from lib.engine.models.catalogue import Model
 from lib.engine.roofline import capture, fractions, limits, trace, work
 from lib.engine.roofline import losses as lost
@@ -51,7 +52,7 @@ def record(chapter: Chapter, results: Sequence[Result], facts: Facts) -> list[St
     """Hold every operating point against the limits; record the share that each reaches, and whether that can be."""
     model = served(chapter)
     try:
-        steps = fractions.steps(model, results, facts, chapter.profile.serving.kv_cache_dtype)
+        steps = fractions.steps(model, results, facts, _kv(chapter))
     except RunbookError as error:  # a cache type whose bytes nobody knows
         chapter.record(_skipped("roofline.plausible", "No operating point is faster than the machine's limit", error))
         return []
@@ -66,9 +67,11 @@ def record(chapter: Chapter, results: Sequence[Result], facts: Facts) -> list[St
 
 def served(chapter: Chapter) -> Model:
     """Return the served model in the format in which the profile computes it."""
-    model = gate.model(chapter)
-    wide = chapter.profile.serving.dtype == "float32"
-    return model.model_copy(update={"format": "float32"}) if wide else model
+    return sizes.computed(gate.model(chapter), chapter.profile.serving.dtype)
+
+
+def _kv(chapter: Chapter) -> str:
+    return sizes.kv_type(chapter.profile.serving.kv_cache_dtype, chapter.profile.serving.dtype)
 
 
 def figure(steps: Sequence[Step], facts: Facts, model: Model) -> display.Figure | display.Html:
@@ -166,7 +169,7 @@ def losses(chapter: Chapter, fleet: Fleet, facts: Facts) -> display.Html:
 def _record_losses(
     chapter: Chapter, engine: Server, seen: capture.Profiled, profiled: trace.Trace, facts: Facts
 ) -> display.Html:
-    least = work.decode(served(chapter), 1, seen.context, chapter.profile.serving.kv_cache_dtype)
+    least = work.decode(served(chapter), 1, seen.context, _kv(chapter))
     found = lost.losses(profiled, least, limits.bandwidth(facts))
     kernels = chapter.save("roofline-kernels.json", lost.table(profiled))
     steps = trace.write(profiled, chapter.artifact("roofline-trace.json.gz"))

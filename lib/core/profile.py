@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from lib.core import paths
+from lib.core import paths, processor
 from lib.core.errors import RunbookError, nearest
 from lib.core.sections import Profile
 
@@ -40,9 +40,12 @@ def load(name: str, overrides: Mapping[str, Any] | None = None, folder: Path = p
     for dotted, value in (overrides or {}).items():
         _set(data, dotted, value)
     try:
-        return Profile.model_validate(data)
+        profile = Profile.model_validate(data)
     except ValidationError as error:
         raise _explain(error.errors()[0], name, dotted=set(overrides or {})) from error
+    if profile.serving.dtype != "native":
+        return profile
+    return change(profile, "serving", dtype="bfloat16" if processor.computes_bfloat16() else "float32")
 
 
 def _merged(name: str, folder: Path, seen: list[str]) -> dict[str, Any]:

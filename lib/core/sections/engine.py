@@ -26,7 +26,9 @@ class Serving(Section):
     max_model_len: int = Field(default=2048, ge=16)
     max_num_seqs: int | None = Field(default=32, ge=1, description="null: vLLM's own default")
     max_num_batched_tokens: int | None = Field(default=2048, ge=16, description="null: vLLM's own default")
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    dtype: Literal["auto", "native", "bfloat16", "float16", "float32"] = Field(
+        default="auto", description="native: bfloat16, or float32 on a processor that would only emulate it; CPU only"
+    )
     kv_cache_dtype: str = "auto"
     gpu_memory_utilization: float = Field(default=0.92, gt=0, le=1)
     cpu_kv_cache_gib: int = Field(default=0, ge=0, description="VLLM_CPU_KVCACHE_SPACE; CPU only")

@@ -11,7 +11,7 @@ FP8_BLOCK = 128 * 128
 MATRICES = 7  # of a dense layer: query, key, value, out, gate, up, down
 MXFP4_BLOCK = 32
 INT4_GROUP = 64  # weights that share a scale; must divide every row: 576 and 1536 of SmolLM2-135M
-KV_BYTES = {"auto": 2, "bfloat16": 2, "float16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
+KV_BYTES = {"auto": 2, "float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 
 
 def parameters(arch: Architecture) -> int:
@@ -44,6 +44,17 @@ def weight_bytes(model: Model) -> int:
             return rest + small + 2 * arch.layers * _rows(arch)
         return rest + small // 2 + 2 * small // INT4_GROUP + 16 * arch.layers * MATRICES
     return 2 * total
+
+
+def computed(model: Model, dtype: str) -> Model:
+    """Return the model as an engine holds it that computes in `dtype`: in float32 it widens what is stored narrower."""
+    wide = dtype == "float32" and model.format == "bfloat16"
+    return model.model_copy(update={"format": "float32"}) if wide else model
+
+
+def kv_type(kv_dtype: str, dtype: str) -> str:
+    """Return the type of the KV cache where it follows what the engine computes in."""
+    return "float32" if kv_dtype == "auto" and dtype == "float32" else kv_dtype
 
 
 def kv_layer_bytes(model: Model, kv_dtype: str = "auto") -> int:

@@ -157,7 +157,9 @@ def measurements(facts: Facts) -> list[Measurement]:
             method = BANDWIDTH.format(times=times, kind=kind, name=f"torch {series.name}", twice=twice)
             found.append(_repeated("bandwidth", f"Memory bandwidth, {kind}", series, method, facts, kind=kind))
     for series in (s for s in facts.series if s.kind == "matmul" and s.rates):
-        method = f"2·n³ / time of torch products of random n × n matrices, n = {facts.square}, warmed up"
+        method = (
+            f"2·n³ / time of torch products of random n × n matrices, n = {series.square or facts.square}, warmed up"
+        )
         title = f"Matrix rate, {series.name}"
         found.append(_repeated("matmul", title, series, method, facts, dtype=series.name))
     return [*found, *_roofs(facts)]

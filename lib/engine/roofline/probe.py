@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 Device = Literal["cpu", "cuda"]
 Timer = Callable[[Callable[[], object]], float]
+Product = Callable[[Device, str, int], Callable[[], object]]
 MIB = 1 << 20
 REPEATS = 40  # of each measurement, where its time lasts so long
 FEWEST = 5
 SQUARE = {"cpu": 2048, "cuda": 8192}
+SMALLEST_SQUARE = 256
+PATIENCE_S = 0.5  # of one product
 # A buffer that is not many times the cache would measure the cache; one pass shall also not take seconds.
 CACHES = 8
 SMALLEST, LARGEST = {"cpu": 256 * MIB, "cuda": 2048 * MIB}, {"cpu": 1024 * MIB, "cuda": 4096 * MIB}
@@ -41,6 +44,7 @@ class Series(BaseModel):
     kind: Literal["read", "copy", "matmul"]
     name: str
     rates: list[float]
+    square: int = 0  # rows and columns of a product
 
 
 class Facts(BaseModel):
@@ -161,39 +165,55 @@ def _bandwidth(device: Device, size: int, seconds: float, timer: Timer) -> list[
 
 def _products(device: Device, seconds: float, timer: Timer) -> tuple[list[Series], list[str]]:
     """Multiply square matrices in every type that matters here; return what could not be tried as notes."""
+    sizes: dict[str, int] = {}
     tries = {"bfloat16": _plain} | ({"float32": _plain} if device == "cpu" else {"float8_e4m3fn": _float8})
     calls: dict[str, Callable[[], object]] = {}
     notes = []
     for dtype, make in tries.items():
         try:
-            calls[dtype] = make(device, dtype)
+            sizes[dtype] = _fitting(device, dtype, make, timer)
+            calls[dtype] = make(device, dtype, sizes[dtype])
             calls[dtype]()
         except Exception as error:  # this card has no such product: the others are still measured
             calls.pop(dtype, None)
             notes.append(f"{dtype}: {_first_line(error)}")
-    work = 2.0 * SQUARE[device] ** 3
-    rates = _in_turn([(work, call) for call in calls.values()], seconds, timer)
-    return [Series(kind="matmul", name=d, rates=r) for d, r in zip(calls, rates, strict=True)], notes
+    rates = _in_turn([(2.0 * sizes[dtype] ** 3, call) for dtype, call in calls.items()], seconds, timer)
+    found = zip(calls, rates, strict=True)
+    return [Series(kind="matmul", name=dtype, rates=told, square=sizes[dtype]) for dtype, told in found], notes
 
 
-def _plain(device: Device, dtype: str) -> Callable[[], object]:
-    left, right = _pair(device, dtype)
+def _fitting(device: Device, dtype: str, make: Product, timer: Timer) -> int:
+    """Return the size of a product: half as large, and again, where one would take longer than `PATIENCE_S`.
+
+    A processor that only emulates a type is some hundred times slower at it.
+    """
+    size = SQUARE[device]
+    if device == "cpu":
+        small = make(device, dtype, SMALLEST_SQUARE)
+        small()
+        seconds = timer(small)
+        while size > SMALLEST_SQUARE and seconds * (size / SMALLEST_SQUARE) ** 3 > PATIENCE_S:
+            size //= 2
+    return size
+
+
+def _plain(device: Device, dtype: str, size: int) -> Callable[[], object]:
+    left, right = _pair(device, dtype, size)
     return lambda: left @ right
 
 
-def _float8(device: Device, dtype: str) -> Callable[[], object]:
+def _float8(device: Device, dtype: str, size: int) -> Callable[[], object]:
     import torch
 
-    left, right = _pair(device, dtype)
+    left, right = _pair(device, dtype, size)
     one = torch.ones((), device=device)
     # The second factor lies by columns: the only layout that the hardware multiplies.
     return lambda: torch._scaled_mm(left, right.t(), scale_a=one, scale_b=one, out_dtype=torch.bfloat16)
 
 
-def _pair(device: Device, dtype: str) -> "tuple[torch.Tensor, torch.Tensor]":
+def _pair(device: Device, dtype: str, size: int) -> "tuple[torch.Tensor, torch.Tensor]":
     import torch
 
-    size = SQUARE[device]
     left, right = (torch.randn(size, size, device=device).to(getattr(torch, dtype)) for _ in range(2))
     return left, right
 

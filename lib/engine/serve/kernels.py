@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+from lib.core import processor
 from lib.core.evidence import Check, Status
 from lib.core.sections import Profile
 from lib.engine.models.catalogue import Kernels, Model, Pitfall
@@ -91,19 +91,13 @@ def checks(profile: Profile, model: Model, seen: Readback, libraries: Sequence[s
     """
     wanted, expected = asked.read(profile, model), model.kernels.get(where)
     on_cpu = where == "cpu"
-    found = [_cpu_attention(libraries, cpu_flags()) if on_cpu else _attention(wanted, seen, expected, where)]
+    found = [_cpu_attention(libraries, processor.flags()) if on_cpu else _attention(wanted, seen, expected, where)]
     found += _experts(wanted, model, seen, expected, where)
     found += _linear(wanted, model, seen, expected, where)
     found += modes.kv_cache(wanted, model, seen)
     found.append(modes.graphs(profile, wanted, model, seen, expected))
     found += modes.speculation(wanted, seen)
     return [_with_pitfalls(check, seen, expected) for check in found]
-
-
-def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """Return the instruction sets of this machine's first processor."""
-    match = re.search(r"^flags\s*:\s*(.*)$", cpuinfo.read_text(), re.MULTILINE)
-    return set(match[1].split()) if match else set()
 
 
 def same(left: str, right: str) -> bool:

@@ -90,14 +90,27 @@ def _sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def test_a_type_that_the_processor_emulates_is_measured_on_a_smaller_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def product(device: Any, dtype: str, size: int) -> Any:
+        sizes.append(size)
+        return lambda: size
+
+    for seconds, size in [(1e-4, 2048), (0.025, 512), (9.0, probe.SMALLEST_SQUARE)]:
+        assert probe._fitting("cpu", "bfloat16", product, lambda call, took=seconds: took if call() else 0) == size
+    assert set(sizes) == {probe.SMALLEST_SQUARE}
+    assert probe._fitting("cuda", "bfloat16", product, lambda _: 9.0) == probe.SQUARE["cuda"]
+
+
 def test_a_type_that_the_device_lacks_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "SQUARE", {"cpu": 64})
     plain = probe._plain
 
-    def no_float32(device: Any, dtype: str) -> Any:
+    def no_float32(device: Any, dtype: str, size: int) -> Any:
         if dtype == "float32":
             raise RuntimeError("not implemented for this device\nmore")
-        return plain(device, dtype)
+        return plain(device, dtype, size)
 
     monkeypatch.setattr(probe, "_plain", no_float32)
     series, notes = probe._products("cpu", 0.1, probe._cpu_timer)

@@ -1,10 +1,9 @@
 """A silent fallback becomes a verdict."""
 
-from pathlib import Path
-
 import pytest
 from served import LOGS, MODEL
 
+from lib.core import processor
 from lib.core import profile as profiles
 from lib.core.evidence import Check
 from lib.core.sections import Profile
@@ -284,15 +283,10 @@ def test_accepted_modes_of_graphs_belong_to_the_kinds() -> None:
 def test_a_cpu_runs_the_library_built_for_it(
     instructions: set[str], libraries: tuple[str, ...], status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "cpu_flags", lambda: instructions)
-    found = judged(SMALL, seen("start_eager"), "cpu", profiles.load("embedded"), libraries)
+    monkeypatch.setattr(processor, "flags", lambda: instructions)
+    profile = profiles.load("embedded", {"serving.dtype": "bfloat16"})
+    found = judged(SMALL, seen("start_eager"), "cpu", profile, libraries)
     assert statuses(found) == {"attention": status, "kv_cache": "pass", "graphs": "pass"}
-
-
-def test_instruction_sets_are_read(tmp_path: Path) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512f\nbugs\t\t:\n")
-    assert kernels.cpu_flags(cpuinfo) == {"fpu", "avx2", "avx512f"}
 
 
 def test_where_we_are(monkeypatch: pytest.MonkeyPatch) -> None:

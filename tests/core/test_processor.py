@@ -1,0 +1,28 @@
+"""The processor's abilities, and the number format that follows from them."""
+
+from pathlib import Path
+
+import pytest
+
+from lib.core import processor, profile
+
+
+def cpuinfo(tmp_path: Path, flags: str) -> Path:
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n")
+    return path
+
+
+def test_instruction_sets_are_read(tmp_path: Path) -> None:
+    assert processor.flags(cpuinfo(tmp_path, "fpu avx2 avx512f")) == {"fpu", "avx2", "avx512f"}
+    assert processor.flags(Path("/dev/null")) == set()
+
+
+@pytest.mark.parametrize(("flags", "dtype"), [("fpu avx2", "float32"), ("fpu avx2 avx512f amx_bf16", "bfloat16")])
+def test_native_is_what_the_processor_computes(
+    flags: str, dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor.computes_bfloat16, "__defaults__", (cpuinfo(tmp_path, flags),))
+    assert profile.load("embedded").serving.dtype == dtype
+    assert profile.load("embedded", {"serving.dtype": "bfloat16"}).serving.dtype == "bfloat16"
+    assert profile.load("rtx-pro-6000").serving.dtype == "auto"
