@@ -256,17 +256,21 @@ def matrix(turns: Turns) -> list[Measurement]:
 
 
 def _there(chapter: Chapter, name: str) -> bool:
-    return (fetch.folder(name, chapter.profile.models.store) / "config.json").is_file()
+    there = (fetch.folder(name, chapter.profile.models.store) / "config.json").is_file()
+    return there and not command.lacking(chapter.profile, catalogue.get(name))
 
 
 def _absent(chapter: Chapter, name: str) -> Check:
+    lacking = command.lacking(chapter.profile, catalogue.get(name))
     return Check(
         name="swap.model",
-        title="The model is in the store",
+        title="The model can be served here",
         status="skip",
         expected=f"{name} in {chapter.profile.models.store}",
-        observed="it is not there, so nothing is measured with it",
-        fix=f"python -m lib models fetch {name} --profile {chapter.profile.name}",
+        observed=f"{lacking or 'it is not there'}, so nothing is measured with it",
+        fix="run it on such a machine"
+        if lacking
+        else f"python -m lib models fetch {name} --profile {chapter.profile.name}",
         conditions={"model": name},
     )
 

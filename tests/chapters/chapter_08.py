@@ -10,6 +10,7 @@ import pytest
 from lib.chapters import gate, quality, swap
 from lib.chapters import load as loads
 from lib.chapters import swap_sleep as sleeping
+from lib.core import processor
 from lib.core.chapter import Chapter, open_chapter
 from lib.engine.models import fetch
 from lib.engine.serve import command, server, smoke
@@ -17,6 +18,7 @@ from lib.engine.serve import command, server, smoke
 STAND_IN = Path(__file__).with_name("speaking_engine.py")
 BF16, INT4 = "smollm2-135m", "smollm2-135m-int4"
 Open = Callable[..., Chapter]
+AMPLE = {"avx2", "avx512f", "avx512_bf16"}
 
 
 def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
@@ -32,12 +34,20 @@ def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
         monkeypatch.setattr(fetch, "folder", lambda name, *_: tmp_path / "store" / name)
         monkeypatch.setattr(command, "launcher", lambda *_: [sys.executable, str(STAND_IN), *words])
         monkeypatch.setattr(server, "fits", lambda *_: None)
+        monkeypatch.setattr(processor, "flags", lambda *_: AMPLE)
         monkeypatch.setattr(gate, "chosen_kernels", lambda *_: [])
         monkeypatch.setattr(loads, "measure", lambda *_, **__: [])
         known = smoke.load()
         easy = {model: mark.model_copy(update={"correct": 2}) for model, mark in known.pass_marks.items()}
         monkeypatch.setattr(smoke, "load", lambda: known.model_copy(update={"pass_marks": easy}))
-        values = {"serving.ready_timeout_s": 30, "quality.text_tokens": 1024, "quality.questions": 20, **overrides}
+        pair = {"swap.models": [BF16, INT4], "quality.models": [BF16, INT4]} if profile == "embedded" else {}
+        values = {
+            **pair,
+            "serving.ready_timeout_s": 30,
+            "quality.text_tokens": 1024,
+            "quality.questions": 20,
+            **overrides,
+        }
         return open_chapter("08", profile, "plan", str(tmp_path / "run"), values)
 
     return opened

@@ -98,11 +98,12 @@ def test_packages_are_brought_in_every_mode(open_04: Callable[..., Chapter], fet
     assert fetched == ["smollm2-135m", "minilm-l6", *derived]
 
 
-def test_the_prediction_is_recorded_for_chapter_05(open_04: Callable[..., Chapter]) -> None:
-    chapter = open_04()
+@pytest.mark.parametrize(("dtype", "tokens"), [("bfloat16", 46_592), ("float32", 23_296)])
+def test_the_prediction_is_recorded_for_chapter_05(dtype: str, tokens: int, open_04: Callable[..., Chapter]) -> None:
+    chapter = open_04(**{"serving.dtype": dtype})
     fitting.measurements(chapter, models.fits(chapter.profile))
     (predicted,) = chapter.measurements("planner.kv_tokens")
-    assert (predicted.value, predicted.conditions["source"]) == (46_592, "predicted")
+    assert (predicted.value, predicted.conditions["source"]) == (tokens, "predicted")
     assert not chapter.measurements("planner.load")
 
 

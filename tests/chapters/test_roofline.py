@@ -36,7 +36,8 @@ FACTS = Facts(
 
 
 def chapter(run: Path, **fields: object) -> Chapter:
-    return open_chapter("06", "embedded", "plan", str(run), {key.replace("__", "."): v for key, v in fields.items()})
+    given = {"serving.dtype": "bfloat16"} | {key.replace("__", "."): value for key, value in fields.items()}
+    return open_chapter("06", "embedded", "plan", str(run), given)
 
 
 @pytest.fixture(autouse=True)

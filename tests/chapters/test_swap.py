@@ -7,7 +7,7 @@ from chapter_08 import BF16, INT4, Open, go_round, opener
 
 from lib.chapters import swap
 from lib.chapters import swap_sleep as sleeping
-from lib.core import display
+from lib.core import display, processor
 from lib.core.evidence import Check, Measurement, Status
 
 GPU = {"profile": "h200", "serving.load_format": "auto", "quality.models": [], "serving.environment": {"X": "1"}}
@@ -151,3 +151,15 @@ def test_a_sleep_whose_answer_was_not_compared_is_no_candidate(opened: Open) -> 
     )
     chapter.record(answer("pass", 1), answer("skip", 2))
     assert sleeping.decide(chapter).choice == "Change models by sleep level 1"
+
+
+def test_what_the_processor_lacks_is_a_skip_and_nothing_is_started(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chapter = opened()
+    assert swap.rounds(chapter) == [BF16, INT4]
+    monkeypatch.setattr(processor, "flags", lambda *_: {"avx2"})
+    assert swap.rounds(chapter) == [BF16]
+    (skipped,) = swap.missing(chapter)
+    assert (skipped.status, skipped.conditions) == ("skip", {"model": INT4})
+    assert "AVX-512" in skipped.observed

