@@ -197,6 +197,7 @@ def test_what_must_remain_of_throughput(value: float, low: float, high: float, s
     assert gateway_load._within_ratio(measured("gateway.throughput_ratio", value, low, high), 0.97).status == status
 
 
+@pytest.mark.alone
 def test_both_ways_are_loaded_in_turn_and_both_limits_judged(station: Station) -> None:
     chapter = station.chapter
     found = gateway_load.overhead(station)
