@@ -264,7 +264,7 @@ def _absent(chapter: Chapter, name: str) -> Check:
     lacking = command.lacking(chapter.profile, catalogue.get(name))
     return Check(
         name="swap.model",
-        title="The model can be served here",
+        title="The model can be served here" if lacking else "The model is in the store",
         status="skip",
         expected=f"{name} in {chapter.profile.models.store}",
         observed=f"{lacking or 'it is not there'}, so nothing is measured with it",
