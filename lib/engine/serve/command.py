@@ -130,8 +130,8 @@ def turned(variables: Mapping[str, str], turn: int) -> dict[str, str]:
     """Return the variables with the engine's first thread on another CPU at every turn.
 
     vLLM binds the thread that imports, loads and schedules to the first CPU of its list. Of engines that start together
-    all would otherwise wait for one CPU: on two CPUs a pair was ready after 46 s instead of twice 22 s. A list that the
-    profile names stays as it is.
+    all would otherwise wait for one CPU: on two CPUs a pair was ready after 46 s that way, and one alone after 22 s. A
+    list that the profile names stays as it is.
     """
     cpus = sorted(os.sched_getaffinity(0))
     first = turn % len(cpus)
