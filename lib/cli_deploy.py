@@ -68,8 +68,8 @@ def lab_ssh(
     from lib.lab.twins import Lab
 
     lab, role = Lab(), settings.role(twin)
-    argv = ssh.command(lab.folder / role, lab.port(role), *(words or []))
-    raise typer.Exit(subprocess.run(argv, check=False).returncode)
+    argv = ssh.command(lab.port(role), *(words or []))
+    raise typer.Exit(subprocess.run(argv, cwd=lab.folder / role, check=False).returncode)
 
 
 @deploy_app.command("plan")

@@ -1,6 +1,5 @@
 """Commands in a twin, over its own SSH and one kept connection."""
 
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -9,19 +8,24 @@ from lib.core.errors import RunbookError
 from lib.lab import image
 
 
-def options(folder: Path) -> list[str]:
+# The kept connection's socket. ssh runs in the twin's folder and names it from there, for a socket's address has
+# 107 bytes, of which ssh wants 17 for itself, and a repository may lie deep.
+_CONTROL = "ControlPath=ssh"
+
+
+def _options() -> list[str]:
     """Return ssh's options: the lab's key alone, no files of the user's, one connection for all commands."""
     return [
         *("-F", "none", "-i", str(image.key()), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"),
         *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"),
-        *("-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", f"ControlPath={_control(folder)}"),
+        *("-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", _CONTROL),
         *("-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=6"),
     ]
 
 
-def command(folder: Path, port: int, *words: str) -> list[str]:
-    """Return the ssh command line that runs `words` in the twin whose folder and port these are."""
-    return ["ssh", *options(folder), "-p", str(port), "root@127.0.0.1", *words]
+def command(port: int, *words: str) -> list[str]:
+    """Return the ssh command line that runs `words` in the twin behind this port; it is to run in the twin's folder."""
+    return ["ssh", *_options(), "-p", str(port), "root@127.0.0.1", *words]
 
 
 def run(
@@ -34,9 +38,11 @@ def run(
     RunbookError
         It failed, and `check` was asked for; the message has the last line of what it said.
     """
-    argv = command(folder, port, "sh", "-s")
+    argv = command(port, "sh", "-s")
     try:
-        done = subprocess.run(argv, input=script, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            argv, cwd=folder, input=script, capture_output=True, text=True, timeout=timeout, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise RunbookError(f"a command in the twin took longer than {timeout:g} s", where=folder.name) from error
     if check and done.returncode:
@@ -68,10 +74,5 @@ def wait(folder: Path, port: int, patience: float) -> float:
 
 def close(folder: Path) -> None:
     """End the kept connection, if there is one."""
-    argv = ["ssh", "-O", "exit", "-o", f"ControlPath={_control(folder)}", "root@127.0.0.1"]
-    subprocess.run(argv, capture_output=True, check=False, timeout=10)
-
-
-def _control(folder: Path) -> str:
-    """Return where the kept connection's socket lies; the way through /proc is short however long the folder's is."""
-    return str(folder / "ssh") if len(str(folder)) < 80 else os.path.relpath(folder / "ssh")
+    argv = ["ssh", "-O", "exit", "-o", _CONTROL, "root@127.0.0.1"]
+    subprocess.run(argv, cwd=folder, capture_output=True, check=False, timeout=10)

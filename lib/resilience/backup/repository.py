@@ -43,6 +43,11 @@ class Repository(NamedTuple):
         """Where restic keeps copies of the repository's lists."""
         return self.place / "restic" / self.name
 
+    @property
+    def ssh_log(self) -> Path:
+        """Where ssh writes down why it gave up: restic passes its words on, but may end before it has read them."""
+        return self.place / f"ssh-{self.name}.log"
+
     def address(self) -> str:
         """Return the address; where a file holds it, what it says, without a password."""
         told = self.settings.address or _secret(self.settings.address_file, "address_file").strip()
@@ -81,6 +86,7 @@ class Repository(NamedTuple):
         known = self.place / "known_hosts"
         words = ["ssh", "-i", str(resolved(self.settings.sftp_key)), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"]
         words += ["-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=accept-new"]
+        words += ["-E", str(self.ssh_log)]
         return [*words, *(["-p", port] if port else []), host, "-s", "sftp"]
 
     @staticmethod

@@ -109,11 +109,12 @@ def run(
     """
     begun = time.monotonic()
     repository.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    repository.ssh_log.unlink(missing_ok=True)
     process = start(repository, words, folder=folder)
     try:
         out, error = process.communicate(timeout=patience_s)
     except subprocess.TimeoutExpired:
-        _, error = _end(process)
+        error = _end(process)[1] + _ssh_said(repository)
         said = f"no end after {patience_s:g} s; {_last(error)}"
         raise ResticError("late" if kind(error) == "damaged" else kind(error), said, repository.name) from None
     except BaseException:
@@ -122,6 +123,7 @@ def run(
     seconds = time.monotonic() - begun
     # 3: some files could not be read. They are listed in what it said, and a backup with holes is no backup.
     if process.returncode:
+        error += _ssh_said(repository)
         said = _last(error) or f"exit {process.returncode}"
         raise ResticError(kind(error + out), said, repository.name, _detail(error))
     return Said(out, error, seconds)
@@ -167,6 +169,13 @@ def _end(process: "subprocess.Popen[str]") -> tuple[str, str]:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.communicate()
+
+
+def _ssh_said(repository: Repository) -> str:
+    try:
+        return "\n" + repository.ssh_log.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _moment(told: str) -> datetime:

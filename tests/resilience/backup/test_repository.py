@@ -107,6 +107,7 @@ def test_sftp_goes_with_one_key_and_asks_nobody(
     told = repository(tmp_path, secret, address=address, sftp_key=str(tmp_path / "key")).options()[-1]
     assert f"-i {tmp_path / 'key'}" in told
     assert "BatchMode=yes" in told
+    assert f"-E {tmp_path}" in told
     assert f" {host} -s sftp" in told
     assert (f"-p {port}" in told) == bool(port)
 

@@ -55,9 +55,10 @@ def test_another_machine_at_the_same_address_gets_nothing(arena: Arena, nas: Lab
     profile = over_sftp(arena, nas, "false")
     arena.back_up(profile)
     nas.run("client", NEW_HOST_KEY)
-    with pytest.raises(ResticError) as caught:
-        restic.snapshots(find(profile))
-    assert (caught.value.kind, "set up anew" in caught.value.fix) == ("stranger", True)
+    for _ in range(6):  # two of seven times restic ended before it had passed on what ssh said
+        with pytest.raises(ResticError, match="Host key verification failed") as caught:
+            restic.snapshots(find(profile))
+        assert (caught.value.kind, "set up anew" in caught.value.fix) == ("stranger", True)
     known = find(profile).place / "known_hosts"
     assert known.exists()
     known.unlink()  # the owner has looked, and it is the NAS after all
