@@ -7,7 +7,6 @@ from pathlib import Path
 from lib.core.errors import RunbookError
 from lib.lab import image
 
-
 # The kept connection's socket. ssh runs in the twin's folder and names it from there, for a socket's address has
 # 107 bytes, of which ssh wants 17 for itself, and a repository may lie deep.
 _CONTROL = "ControlPath=ssh"
