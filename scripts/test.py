@@ -1,7 +1,7 @@
 """`make test`: all tests, in the order in which a mistake shows soonest.
 
-What only computes runs on every core, the virtual machines among it. What waits for clocks and networks runs two at a
-time. What measures, or needs every core for an engine, runs alone.
+What only computes runs on every core, the virtual machines among it. What waits for clocks, networks and engines runs
+two at a time. What measures, and the whole runs, run alone.
 """
 
 import subprocess
@@ -23,9 +23,9 @@ class Stage(NamedTuple):
 
 STAGES = (
     Stage("on every core", "not (alone or lab or engine or end_to_end)", "auto", "load"),
-    # The tests of one file share a stage, and leave it as the next one wants it.
-    Stage("the lab, two at a time", "lab and not (alone or engine or end_to_end)", "2", "loadfile"),
-    Stage("one by one", "alone or engine or end_to_end", "0", "no"),
+    # The tests of one file share a stage or an engine, and leave it as the next one wants it.
+    Stage("the lab and engines, two at a time", "(lab or engine) and not (alone or end_to_end)", "2", "loadfile"),
+    Stage("one by one", "alone or end_to_end", "0", "no"),
 )
 
 

@@ -16,6 +16,9 @@ from lib.host.probe import Host, Output
 Device = Literal["cpu", "cuda"]
 SIZE = 1024  # inner dimension of the products that are checked
 RATE_SIZE = {"cpu": 1024, "cuda": 8192}
+SMALLEST_RATE_SIZE = 256
+# Seconds that one product may take. A processor that only emulates a type is some hundred times slower at it.
+PATIENCE_S = 0.25
 REPEATS = 7
 TIMEOUT_S = 180
 BOUND_SOURCE = "N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, section 3.5"
@@ -105,25 +108,42 @@ def _kernel(device: Device, dtype: str) -> Kernel:
     # instead of rounding: a factor of two; another covers sums by blocks. Then the result is rounded once.
     bound = SIZE * 2**-22 * (left.double().abs() @ right.double().abs()) + torch.finfo(kind).eps / 2 * exact.abs()
     ratio = float(((product - exact).abs() / bound).max())
-    rate_size = RATE_SIZE[device]
-    gflops = _rates(device, kind, rate_size)
+    rate_size, gflops = _rates(device, kind)
     return Kernel(dtype=dtype, ratio=round(ratio, 4), size=SIZE, rate_size=rate_size, gflops=gflops)
 
 
-def _rates(device: Device, kind: Any, size: int) -> list[float]:
-    """Time products of square matrices, in 10⁹ floating-point operations per second, after two uncounted ones."""
+def _rates(device: Device, kind: Any) -> tuple[int, list[float]]:
+    """Time products of square matrices, after two uncounted ones.
+
+    Returns
+    -------
+    tuple of int and list of float
+        Rows of the squares, and 10⁹ floating-point operations per second of each product.
+    """
+    size = RATE_SIZE[device]
+    while device == "cpu" and size > SMALLEST_RATE_SIZE and _scaled(kind, size) > PATIENCE_S:
+        size //= 2
+    times = _times(device, kind, size, REPEATS + 2)[2:]
+    return size, [round(2 * size**3 / seconds / 1e9, 1) for seconds in times]
+
+
+def _scaled(kind: Any, size: int) -> float:
+    """Return the seconds that a product of this size is to take, by the smallest one."""
+    return _times("cpu", kind, SMALLEST_RATE_SIZE, 2)[-1] * (size / SMALLEST_RATE_SIZE) ** 3
+
+
+def _times(device: Device, kind: Any, size: int, count: int) -> list[float]:
     import torch
 
     left, right = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
-    rates = []
-    for repeat in range(-2, REPEATS):
+    times = []
+    for _ in range(count):
         started = time.perf_counter()
         left @ right
         if device == "cuda":
             torch.cuda.synchronize()
-        if repeat >= 0:
-            rates.append(round(2 * size**3 / (time.perf_counter() - started) / 1e9, 1))
-    return rates
+        times.append(time.perf_counter() - started)
+    return times
 
 
 if __name__ == "__main__":

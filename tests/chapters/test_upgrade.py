@@ -159,6 +159,7 @@ def test_a_python_without_an_engine_is_shown_in_look(tmp_path: Path) -> None:
     assert "cannot be run" in repr(upgrade.environments(chapter))
 
 
+@pytest.mark.alone
 @pytest.mark.engine
 def test_the_real_engine_against_itself_is_no_difference(tmp_path: Path) -> None:
     chapter = second(tmp_path, serving__alive=2, upgrade__concurrency=[4], upgrade__repeats=1)

@@ -10,6 +10,7 @@ from scene import Scene
 from lib.core.evidence import Check
 from lib.deploy.bastion import files
 from lib.edge import inside
+from lib.edge.inside import Carried
 from lib.edge.stage import Stage
 from lib.lab.netns.twin import Twin
 
@@ -25,6 +26,14 @@ table ip nat {
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept
     oifname "eth0" masquerade
+  }
+}
+"""
+LOSSY = """\
+table inet lossy {
+  chain output {
+    type filter hook output priority 300; policy accept
+    oifname "wg0" numgen random mod 10 < 3 drop
   }
 }
 """
@@ -86,6 +95,28 @@ def test_a_line_of_nginx_that_is_gone_is_seen(
         twin.run(["sh", "-c", "truncate -s 0 /var/log/nginx/*.log"])
     assert names <= found
     assert not names & ask(scene)
+
+
+def test_a_tunnel_that_loses_a_third_hides_no_port(scene: Scene) -> None:
+    home, gate = scene.stage.home, scene.stage.gate
+    home.run(["nft", "-f", "-"], feed=LOSSY)
+    try:
+        assert inside.ports_through(home, gate, scene.stage.bastion.gates[0].tunnel, "1-2000") == [80, 443]
+    finally:
+        home.run(["nft", "delete", "table", "inet", "lossy"])
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "lost"),
+    [
+        (Carried(0, 1000), Carried(1000, 0), 0.0),
+        (Carried(2, 1000), Carried(400, 2), 0.6),
+        (Carried(400, 1000), Carried(500, 500), 0.6),  # half did not get there, a fifth of the answers not back
+        (Carried(9, 1000), Carried(1009, 0), 0.0),  # what else came through is no loss
+    ],
+)
+def test_what_a_round_lost_is_counted_at_both_ends(here: Carried, there: Carried, lost: float) -> None:
+    assert inside.loss(1000, here, there) == pytest.approx(lost)
 
 
 def test_secrets_that_others_may_read_are_seen(scene: Scene) -> None:
@@ -165,7 +196,8 @@ def test_open_hosts_are_seen(scene: Scene) -> None:
         running(stage.home, LISTENER),
         running(stage.town.router, LISTENER),
     ):
-        # An earlier test took the tunnel down: what the VPS may reach is asked once it carries again.
-        stage.home.run(["ping", "-q", "-c", "1", "-w", "30", stage.bastion.gates[0].tunnel])
+        # An earlier test took the tunnel down: what reaches whom is asked once it carries both homes again.
+        for home in (stage.home, stage.town.homes["home2"]):
+            home.run(["ping", "-q", "-c", "1", "-w", "30", stage.bastion.gates[0].tunnel])
         found = failed(inside.scans(stage))
     assert found == OPEN_HOSTS

@@ -32,7 +32,17 @@ def test_it_finds_the_ports_that_listen_and_no_other() -> None:
     with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
         ports = sorted(one.getsockname()[1] for one in (first, second))
         closed = next(port for port in range(ports[0] - 50, ports[0]) if port > 1024)
-        argv = [sys.executable, "-IS", scan.__file__, "127.0.0.1", "127.0.0.1", str(closed), str(ports[1]), "20000"]
+        argv = [
+            sys.executable,
+            "-IS",
+            scan.__file__,
+            "127.0.0.1",
+            "127.0.0.1",
+            str(closed),
+            str(ports[1]),
+            "20000",
+            "3",
+        ]
         done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
     found = [int(port) for port in done.stdout.split()]
     assert set(ports) <= set(found)

@@ -10,7 +10,7 @@ from lib.engine.serve.process import Identity, alive
 from lib.gateway.process import Gateway
 from lib.gateway.storm import Answered, changes, storm
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone]
 
 MODELS = {"big": "smollm2-135m", "small": "smollm2-135m-int8"}
 REQUESTS, EVERY_S, LIMIT_S = 24, 0.5, 300

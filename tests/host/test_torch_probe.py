@@ -29,6 +29,17 @@ def test_products_on_this_processor_are_right() -> None:
     assert facts.isa
 
 
+def test_a_type_that_is_only_emulated_is_timed_with_smaller_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    def times(_device: str, _kind: Any, size: int, count: int) -> list[float]:
+        return [2.0 * (size / 1024) ** 3] * count  # two seconds for the usual square
+
+    monkeypatch.setattr(torch_probe, "_times", times)
+    size, rates = torch_probe._rates("cpu", None)
+    assert size == 512
+    assert rates == [1.1] * torch_probe.REPEATS
+    assert torch_probe._rates("cuda", None)[0] == torch_probe.RATE_SIZE["cuda"]
+
+
 def test_a_missing_device_is_a_finding() -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():

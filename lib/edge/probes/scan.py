@@ -1,7 +1,7 @@
-"""Which TCP ports of a host answer: every port gets a SYN several times, in another order each time.
+"""Which TCP ports of a host answer: every port gets a SYN in every round, in another order each time.
 
-Run as a script inside a twin (standard library only): ``scan.py SOURCE TARGET FIRST LAST RATE``; prints the open ones.
-A scanner that adapts to losses takes a dropped packet for a closed port where a tunnel in user space is the bottleneck.
+Run as a script inside a twin (standard library only): ``scan.py SOURCE TARGET FIRST LAST RATE ROUNDS``; prints the open
+ones. It knows nothing of losses: a scanner that guesses at them takes a dropped packet for a closed port.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 
-ROUNDS = 3
 SYN, SYN_ACK = 0x02, 0x12
 LAST_WAIT_S = 0.7
 
@@ -40,12 +39,12 @@ class Scan:
         self._wire.settimeout(0.2)
         self._ended = False
 
-    def run(self, ports: list[int], rate: int) -> list[int]:
-        """Ask every port in every round, and return those that accepted."""
+    def run(self, ports: list[int], rate: int, rounds: int) -> list[int]:
+        """Ask every port in every round, so many a second, and return those that accepted."""
         listening = threading.Thread(target=self._listen)
         listening.start()
         packets = {port: segment(*self._ends, self.port, port) for port in ports}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             random.shuffle(ports)
             begun = time.monotonic()
             for count, port in enumerate(ports):
@@ -72,6 +71,6 @@ class Scan:
 
 
 if __name__ == "__main__":
-    _, our, their, first, last, per_second = sys.argv
-    found = Scan(our, their).run(list(range(int(first), int(last) + 1)), int(per_second))
+    _, our, their, first, last, per_second, times = sys.argv
+    found = Scan(our, their).run(list(range(int(first), int(last) + 1)), int(per_second), int(times))
     sys.stdout.write(" ".join(map(str, found)) + "\n")

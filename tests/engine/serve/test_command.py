@@ -35,6 +35,20 @@ def test_the_profile_becomes_flags() -> None:
     assert "--gpu-memory-utilization" not in words, "a CPU has none"
 
 
+@pytest.mark.parametrize(
+    ("model", "asked", "wanted"),
+    [
+        (MODEL, "float32", "float32"),
+        ("smollm2-135m-int8", "float32", "float32"),
+        ("smollm2-135m-int4", "float32", "bfloat16"),
+        ("smollm2-135m-int8", "bfloat16", "bfloat16"),
+        ("smollm2-135m-int4", "auto", "auto"),
+    ],
+)
+def test_only_weights_of_4_bits_are_not_computed_in_float32(model: str, asked: str, wanted: str) -> None:
+    assert value(flags(model=model, dtype=asked), "--dtype") == wanted
+
+
 @pytest.mark.skipif(paths.CACHE != paths.ROOT / ".cache", reason="RUNBOOK_CACHE is set")
 def test_the_models_folder_travels() -> None:
     assert value(flags(), "--model") == f".cache/models/{MODEL}"

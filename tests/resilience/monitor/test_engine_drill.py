@@ -12,6 +12,7 @@ from lib.resilience.monitor.scenes.engine import OVERLOAD, Engine, small
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.alone,
     pytest.mark.timeout(300),
     pytest.mark.skipif(bool(judge.missing()), reason="make setup installs Prometheus and its exporters"),
 ]
