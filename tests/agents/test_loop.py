@@ -11,7 +11,7 @@ from lib.agents import loop, task, transcript
 from lib.agents.loop import Loop, Outcome
 from lib.core.sections.gateway import Agents
 
-RIGHT = {"add": "a + b", "double": "x * 2", "largest": "max(items)"}
+RIGHT = {"product": "a * b", "double": "x * 2", "largest": "max(items)"}
 
 
 class Script:
@@ -76,23 +76,23 @@ def test_a_task_is_planned_carried_out_and_checked() -> None:
 
 
 def test_a_failure_returns_to_the_planner_and_goes_to_somebody_else() -> None:
-    script = Script(("coder", "add"))
+    script = Script(("coder", "product"))
     outcome = work(script)
     assert outcome.results == RIGHT
     assert outcome.plans == 2
     second = script.asked[4]
     assert "These attempts failed" in second["messages"][0]["content"]
-    assert "add(a, b) by coder: '0' gives 0 for a=2, b=3, not 5" in second["messages"][0]["content"]
+    assert "product(a, b) by coder: '0' gives 0 for a=2, b=3, not 6" in second["messages"][0]["content"]
     step = second["response_format"]["json_schema"]["schema"]["properties"]["steps"]["items"]["properties"]
-    assert step == {"part": {"enum": ["add"]}, "executor": {"enum": ["fast"]}}
+    assert step == {"part": {"enum": ["product"]}, "executor": {"enum": ["fast"]}}
     assert script.asked[5]["model"] == "fast"
 
 
 def test_the_same_executor_is_asked_again_only_with_another_answer_possible() -> None:
-    script = Script(("coder", "add"))
+    script = Script(("coder", "product"))
     work(script, executors=["coder"])
     again = [
-        body for body in script.asked if body["model"] == "coder" and "def add(" in body["messages"][-1]["content"]
+        body for body in script.asked if body["model"] == "coder" and "def product(" in body["messages"][-1]["content"]
     ]
     assert [body["temperature"] for body in again] == [0.0, 0.7, 0.7]
     assert len({body["seed"] for body in again}) == 3
@@ -108,9 +108,9 @@ def test_the_same_executor_is_asked_again_only_with_another_answer_possible() ->
     ],
 )
 def test_limits_end_it(settings: dict[str, Any], stopped: str) -> None:
-    outcome = work(Script(("coder", "add"), ("fast", "add")), **settings)
+    outcome = work(Script(("coder", "product"), ("fast", "product")), **settings)
     assert stopped in outcome.stopped
-    assert outcome.missing == ["add"]
+    assert outcome.missing == ["product"]
 
 
 @pytest.mark.parametrize("plan", ["", "{", "[]", '{"steps": 7}', '{"steps": [{"part": "other", "executor": "coder"}]}'])
@@ -123,7 +123,7 @@ def test_what_is_no_plan_becomes_the_plain_one_and_says_so(plan: str) -> None:
 def test_a_part_that_the_planner_forgot_is_done_and_one_named_twice_is_done_once() -> None:
     named = {"part": "double", "executor": "fast"}
     outcome = work(Script(plan=json.dumps({"steps": [named, named]})))
-    assert [event.part for event in outcome.events[1:]] == ["double", "add", "largest"]
+    assert [event.part for event in outcome.events[1:]] == ["double", "product", "largest"]
 
 
 def test_a_gateway_that_refuses_ends_it_with_its_reason() -> None:

@@ -75,15 +75,15 @@ def test_any_text_has_a_value_or_is_refused(written: str) -> None:
 
 def test_the_tasks_of_the_runbook_can_be_done() -> None:
     found = task.load("functions")
-    right = {"add": "a + b", "double": "2 * x", "largest": "sorted(items)[-1]"}
+    right = {"product": "a * b", "double": "2 * x", "largest": "sorted(items)[-1]"}
     assert {part.name: task.wrong(part, right[part.name]) for part in found.parts} == dict.fromkeys(right, "")
 
 
 @pytest.mark.parametrize(
     ("part", "written", "told"),
     [
-        ("add", "a - b", "gives -1 for a=2, b=3, not 5"),
-        ("add", "sum of a and b", "no expression"),
+        ("product", "a - b", "gives -1 for a=2, b=3, not 6"),
+        ("product", "product of a and b", "no expression"),
         ("double", "x + 4", "gives 1 for x=-3, not -6"),
         ("largest", "items[0] == 3", "gives True"),
     ],

@@ -191,10 +191,19 @@ def test_what_ttft_may_cost(value: float, low: float, high: float, status: str) 
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "status"), [(0.99, 0.9, 1.1, "pass"), (0.95, 0.9, 1, "warn"), (0.9, 0.85, 0.95, "fail")]
+    ("value", "low", "high", "used", "status"),
+    [
+        (0.99, 0.9, 1.1, 1.0, "pass"),
+        (0.95, 0.9, 1, 1.0, "warn"),
+        (0.9, 0.85, 0.95, 1.89, "fail"),
+        (0.9, 0.85, 0.95, 1.91, "warn"),  # the engine had all of both processors
+        (0.98, 0.97, 0.99, 1.99, "pass"),
+    ],
 )
-def test_what_must_remain_of_throughput(value: float, low: float, high: float, status: str) -> None:
-    assert gateway_load._within_ratio(measured("gateway.throughput_ratio", value, low, high), 0.97).status == status
+def test_what_must_remain_of_throughput(value: float, low: float, high: float, used: float, status: str) -> None:
+    ratio = measured("gateway.throughput_ratio", value, low, high)
+    check = gateway_load._within_ratio(ratio, 0.97, used, 2)
+    assert (check.status, check.observed.endswith(f"; {used:.2f} of 2 processors in use")) == (status, True)
 
 
 @pytest.mark.alone
