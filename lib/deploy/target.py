@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,9 @@ logging.getLogger("paramiko").propagate = False
 
 # What the connector and the library below it raise when a connection breaks.
 LOST = (SSHException, OSError, EOFError)
+# The library's words for a door that was opened and shut again without a greeting: sshd restarts, is busy, or has seen
+# too many fail (OpenSSH's MaxStartups and PerSourcePenalties). A moment later it may greet.
+SHUT, AGAIN_S = "Error reading SSH protocol banner", 1.0
 
 # pyinfra knows one current host a process; two hosts that are changed at once take turns where an operation runs.
 _CONTEXT = threading.Lock()
@@ -55,10 +59,15 @@ class Target:
             raise RunbookError(
                 f"there is no key file for host '{self.name}'", where=str(key), fix=f"set hosts.{self.name}.key"
             )
-        try:
-            self._host.connect(raise_exceptions=True, show_errors=False)
-        except (ConnectError, PyinfraError, *LOST) as error:
-            raise self._unreachable(str(error)) from error
+        limit = time.monotonic() + self._timeout
+        while True:
+            try:
+                self._host.connect(raise_exceptions=True, show_errors=False)
+                break
+            except (ConnectError, PyinfraError, *LOST) as error:
+                if SHUT not in str(error) or time.monotonic() + AGAIN_S > limit:
+                    raise self._unreachable(str(error)) from error
+            time.sleep(AGAIN_S)
         self._state.activate_host(self._host)
 
     def _unreachable(self, said: str) -> RunbookError:

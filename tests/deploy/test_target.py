@@ -1,7 +1,9 @@
 """A host that cannot be reached or changed: one clear error each, and nothing half done."""
 
+import contextlib
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +41,30 @@ def test_a_host_that_is_down(tmp_path: Path) -> None:
         pass
     assert caught.value.exit_code == Exit.BAD_INPUT
     assert f"ssh -p {port} root@127.0.0.1 true" in caught.value.fix
+
+
+def test_a_host_that_shuts_the_door_is_knocked_at_again(tmp_path: Path) -> None:
+    knocks = 0
+
+    def shut(door: socket.socket) -> None:
+        nonlocal knocks
+        with contextlib.suppress(OSError):
+            while True:
+                door.accept()[0].close()
+                knocks += 1
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        threading.Thread(target=shut, args=(door,), daemon=True).start()
+        access = HostAccess(
+            role="home", address="127.0.0.1", port=door.getsockname()[1], known_hosts=str(tmp_path / "known")
+        )
+        with (
+            pytest.raises(RunbookError, match="host 'home' cannot be reached: Error reading SSH protocol banner"),
+            connected("home", access, timeout=3),
+        ):
+            pass
+        door.shutdown(socket.SHUT_RDWR)
+    assert 2 <= knocks <= 3
 
 
 def test_a_key_file_that_is_not_there(tmp_path: Path) -> None:
