@@ -121,15 +121,12 @@ def _rates(device: Device, kind: Any) -> tuple[int, list[float]]:
         Rows of the squares, and 10⁹ floating-point operations per second of each product.
     """
     size = RATE_SIZE[device]
-    while device == "cpu" and size > SMALLEST_RATE_SIZE and _scaled(kind, size) > PATIENCE_S:
-        size //= 2
+    if device == "cpu":
+        smallest = _times(device, kind, SMALLEST_RATE_SIZE, 2)[-1]
+        while size > SMALLEST_RATE_SIZE and smallest * (size / SMALLEST_RATE_SIZE) ** 3 > PATIENCE_S:
+            size //= 2
     times = _times(device, kind, size, REPEATS + 2)[2:]
     return size, [round(2 * size**3 / seconds / 1e9, 1) for seconds in times]
-
-
-def _scaled(kind: Any, size: int) -> float:
-    """Return the seconds that a product of this size is to take, by the smallest one."""
-    return _times("cpu", kind, SMALLEST_RATE_SIZE, 2)[-1] * (size / SMALLEST_RATE_SIZE) ** 3
 
 
 def _times(device: Device, kind: Any, size: int, count: int) -> list[float]:
