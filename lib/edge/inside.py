@@ -217,7 +217,7 @@ def engine_routes(stage: Stage, aim: Target) -> Iterator[Check]:
     yield trial.check(
         name="home.paths_from_gate",
         title="The metrics by a detour, from the VPS: not reached",
-        expected="status 400 or 404",
+        expected="no metrics: the list of models, or status 400 or 404",
         observed=", ".join(f"{trick}: {code}" for trick, code in seen.items()),
         good=not _metrics(stage, base, tricks) and set(seen.values()) <= {"200", "400", "404"},
         fix=f"proxy_pass with a written path in {files.NGINX} of home",

@@ -125,7 +125,7 @@ for _name, _title, _lines, _content in [
         Probe(
             f"smuggle.{_name}",
             f"{_title}: refused, and nothing behind it is answered",
-            "status 400, no metrics",
+            "status 400, 405, 413 or 501, no metrics",
             SMUGGLE,
             _smuggled(_HEAD + _lines, _content),
         )
