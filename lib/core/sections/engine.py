@@ -41,7 +41,7 @@ class Serving(Section):
     python: str = Field(default="", description="Python of another environment that runs the engine; empty: this one")
     image: str = Field(default="vllm/vllm-openai:v0.33.0", description="Container image of the compose file")
     alive: int = Field(default=1, ge=1, description="Servers that a chapter may keep at a time: memory decides")
-    bind_all_cpus: bool | None = Field(default=None, description="Threads on every CPU; null: as measured. CPU only")
+    all_cpus: bool | None = Field(default=None, description="Threads on every CPU; null: as measured. CPU only")
 
 
 class Shape(Section):

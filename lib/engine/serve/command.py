@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -12,10 +12,15 @@ from lib.core.sections import Profile
 from lib.engine.models.catalogue import Model
 from lib.engine.serve import interpreter
 
-# Up to here binding the threads to every CPU was measured to be faster than vLLM's own choice, which keeps one CPU
-# free (2 CPUs: +24 … +52 % output tokens/s). On larger machines that one CPU costs little and its choice stands.
-BIND_ALL_CPUS_UP_TO = 4
+# Up to here threads on every CPU were measured to be faster than vLLM's own choice, which keeps one CPU free (2 CPUs:
+# +24 … +52 % output tokens/s). On larger machines that one CPU costs little and its choice stands.
+ALL_CPUS_UP_TO = 4
 BIND = "VLLM_CPU_OMP_THREADS_BIND"
+BACKEND = "--distributed-executor-backend"
+# The model in the engine core's own process, as vLLM does it on a single GPU. By its short name `uni` the CPU platform
+# turns it into `mp`, as it cannot set OpenMP's variables for a process that runs already; here they are set before.
+# One import of vLLM less: 2 CPUs, four pairs, ready after 25 to 41 s instead of 50 to 56 s, and as fast under load.
+ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 
 
 def arguments(profile: Profile, model: Model, folder: Path, port: int) -> list[str]:
@@ -46,6 +51,8 @@ def arguments(profile: Profile, model: Model, folder: Path, port: int) -> list[s
         flags.append("--enforce-eager")
     if serving.load_format != "auto":
         flags += ["--load-format", serving.load_format]
+    if in_one_process(profile):
+        flags += [BACKEND, ONE_PROCESS]
     own = model.flags if serving.load_format == "auto" else _without_parsers(model.flags)
     return [*flags, *own, *serving.extra_args]
 
@@ -120,31 +127,34 @@ def environment(profile: Profile) -> dict[str, str]:
         "VLLM_HOST_IP": "127.0.0.1",
     }
     if profile.hardware == "cpu":
-        cpus = os.sched_getaffinity(0)
-        variables |= {BIND: cpu_list(cpus) if binds_all_cpus(profile) else "auto"}
+        variables |= threads(profile)
         if serving.cpu_kv_cache_gib:
             variables["VLLM_CPU_KVCACHE_SPACE"] = str(serving.cpu_kv_cache_gib)
     return variables | serving.environment
 
 
-def turned(variables: Mapping[str, str], turn: int) -> dict[str, str]:
-    """Return the variables with the engine's first thread on another CPU at every turn.
+def threads(profile: Profile) -> dict[str, str]:
+    """Return the variables that say on which CPUs an engine computes."""
+    if in_one_process(profile):
+        return {BIND: "nobind", "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
+    return {BIND: "auto"}
 
-    vLLM binds the thread that imports, loads and schedules to the first CPU of its list. Of engines that start together
-    all would otherwise wait for one CPU: on two CPUs a pair was ready after 46 s that way, and one alone after 22 s. A
-    list that the profile names stays as it is.
+
+def in_one_process(profile: Profile) -> bool:
+    """Tell whether the model runs in the engine core's own process, its threads on every CPU.
+
+    vLLM's way of binding threads needs a process of its own for the model: who names CPUs or an executor gets that.
     """
-    cpus = sorted(os.sched_getaffinity(0))
-    first = turn % len(cpus)
-    if not first or variables.get(BIND) != cpu_list(cpus):
-        return dict(variables)
-    return {**variables, BIND: ",".join(str(cpu) for cpu in (*cpus[first:], *cpus[:first]))}
+    serving = profile.serving
+    if profile.hardware != "cpu" or BIND in serving.environment or BACKEND in serving.extra_args:
+        return False
+    return uses_all_cpus(profile)
 
 
-def binds_all_cpus(profile: Profile) -> bool:
+def uses_all_cpus(profile: Profile) -> bool:
     """Tell whether the engine's threads go on every CPU: as the profile says, or as it was measured to be faster."""
-    wanted = profile.serving.bind_all_cpus
-    return len(os.sched_getaffinity(0)) <= BIND_ALL_CPUS_UP_TO if wanted is None else wanted
+    wanted = profile.serving.all_cpus
+    return len(os.sched_getaffinity(0)) <= ALL_CPUS_UP_TO if wanted is None else wanted
 
 
 def caches(root: Path = paths.CACHE) -> dict[str, str]:
@@ -165,17 +175,6 @@ def caches(root: Path = paths.CACHE) -> dict[str, str]:
 def inherited() -> dict[str, str]:
     """Return this process's environment without vLLM's variables: what is measured must not depend on the caller."""
     return {key: value for key, value in os.environ.items() if not key.startswith("VLLM_")}
-
-
-def cpu_list(cpus: Iterable[int]) -> str:
-    """Write CPU numbers as the kernel does: ``[0, 1, 2, 5]`` becomes ``0-2,5``."""
-    ranges: list[list[int]] = []
-    for cpu in sorted(cpus):
-        if ranges and cpu == ranges[-1][-1] + 1:
-            ranges[-1][1:] = [cpu]
-        else:
-            ranges.append([cpu])
-    return ",".join("-".join(str(end) for end in pair) for pair in ranges)
 
 
 def display(argv: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """Start vLLM, wait until it serves, read back what it chose, stop it without a trace."""
 
-import itertools
 import socket
 import time
 from collections import defaultdict
@@ -24,7 +23,6 @@ POLL_S = 0.25
 KILLED = 128 + 9
 # An engine that is not ready has no requests to finish.
 HASTE_S = 2.0
-_turns = itertools.count()
 OnStage = Callable[[str, float], None]
 
 
@@ -104,7 +102,6 @@ class Server(Lifetime):
         fits(self.profile)
         self._need_model()
         variables = command.inherited() | command.caches() | command.environment(self.profile)
-        variables = command.turned(variables, next(_turns))
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._process = Guarded(self.argv, self.log, variables, self.profile.serving.stop_timeout_s)
         begun = time.monotonic()

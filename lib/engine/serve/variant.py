@@ -37,4 +37,4 @@ class Variant(NamedTuple):
 # The configuration that the profile itself describes.
 OWN = Variant("profile")
 # Where the search over flags starts: what vLLM does when it is told nothing about batching and threads.
-DEFAULTS = Variant("defaults", {"max_num_seqs": None, "max_num_batched_tokens": None, "bind_all_cpus": False})
+DEFAULTS = Variant("defaults", {"max_num_seqs": None, "max_num_batched_tokens": None, "all_cpus": False})

@@ -83,7 +83,7 @@ def own(profile: Profile) -> dict[str, Scalar]:
     given = configuration.options(profile.serving.extra_args)
     flags = {f"--{name}": value for name, value in given.items()}
     told = {key: flags.get(key, False) for key in profile.tuner.space if key.startswith("--")}
-    fields = profile.serving.model_dump() | {"bind_all_cpus": command.binds_all_cpus(profile)}
+    fields = profile.serving.model_dump() | {"all_cpus": command.uses_all_cpus(profile)}
     return told | fields
 
 
@@ -104,7 +104,7 @@ def _word(value: Scalar) -> str:
 _ABBREVIATED = {
     "max_num_seqs": "seqs",
     "max_num_batched_tokens": "tokens",
-    "bind_all_cpus": "allcpus",
+    "all_cpus": "allcpus",
     "kv_cache_dtype": "kv",
     "gpu_memory_utilization": "memory",
     "enforce_eager": "eager",

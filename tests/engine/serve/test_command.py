@@ -4,8 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from served import MODEL
 
 from lib.core import paths
@@ -78,29 +76,39 @@ def test_the_environment_keeps_the_engine_silent_and_at_home() -> None:
     assert (found["VLLM_HOST_IP"], found["VLLM_CPU_KVCACHE_SPACE"]) == ("127.0.0.1", "1")
 
 
-@pytest.mark.parametrize(("cpus", "bind"), [({0, 1}, "0-1"), ({2, 3, 6}, "2-3,6"), (set(range(8)), "auto")])
-def test_threads_are_bound_to_every_cpu_of_a_small_machine(
-    cpus: set[int], bind: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("cpus", "found"), [({0, 1}, ("nobind", "2")), ({2, 3, 6}, ("nobind", "3")), (set(range(8)), ("auto", None))]
+)
+def test_threads_go_on_every_cpu_of_a_small_machine(
+    cpus: set[int], found: tuple[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: cpus)
-    assert command.environment(profiles.load("embedded"))["VLLM_CPU_OMP_THREADS_BIND"] == bind
+    variables = command.environment(profiles.load("embedded"))
+    assert (variables["VLLM_CPU_OMP_THREADS_BIND"], variables.get("OMP_NUM_THREADS")) == found
 
 
-def test_engines_that_start_together_begin_on_different_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {2, 3, 6})
-    known = command.environment(profiles.load("embedded"))
-    lists = [command.turned(known, turn)["VLLM_CPU_OMP_THREADS_BIND"] for turn in range(4)]
-    assert lists == ["2-3,6", "3,6,2", "6,2,3", "2-3,6"]
-    assert {**command.turned(known, 1), "VLLM_CPU_OMP_THREADS_BIND": "2-3,6"} == known
-
-
-@pytest.mark.parametrize("own", [{"VLLM_CPU_OMP_THREADS_BIND": "0"}, {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}, {}])
-def test_a_list_of_the_owners_stays(own: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("changes", "alone"),
+    [
+        ({}, True),
+        ({"serving.all_cpus": False}, False),
+        ({"serving.environment": {"VLLM_CPU_OMP_THREADS_BIND": "0"}}, False),
+        ({"serving.extra_args": ["--distributed-executor-backend", "mp"]}, False),
+    ],
+)
+def test_the_model_has_no_process_of_its_own_unless_somebody_asks(
+    changes: dict[str, object], alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
-    assert command.turned(own, 1) == own
+    profile = profiles.load("embedded", changes)
+    assert command.in_one_process(profile) is alone
+    words = command.arguments(profile, catalogue.get("smollm2-135m"), Path("m"), 1)
+    assert (command.ONE_PROCESS in words) is alone
+    assert ("OMP_NUM_THREADS" in command.environment(profile)) is alone
 
 
 def test_a_gpu_has_no_threads_to_bind() -> None:
+    assert not command.in_one_process(profiles.load("rtx-pro-6000"))
     assert not [key for key in command.environment(profiles.load("rtx-pro-6000")) if key.startswith("VLLM_CPU")]
 
 
@@ -126,15 +134,6 @@ def test_a_command_is_shown_as_a_person_types_it() -> None:
     assert command.display(["/opt/inference/.venv/bin/vllm", "serve"]) == "vllm serve"
 
 
-@given(st.sets(st.integers(0, 300), min_size=1))
-def test_a_cpu_list_holds_exactly_the_cpus(cpus: set[int]) -> None:
-    found = set()
-    for part in command.cpu_list(cpus).split(","):
-        first, _, last = part.partition("-")
-        found |= set(range(int(first), int(last or first) + 1))
-    assert found == cpus
-
-
 def test_beside_random_weights_nothing_reads_the_answers() -> None:
     profile, model = profiles.load("h200"), catalogue.get("gpt-oss-120b")
     random = command.arguments(profile, model, Path("m"), 1)
@@ -144,12 +143,12 @@ def test_beside_random_weights_nothing_reads_the_answers() -> None:
     assert random[-2:] == ["--load-format", "dummy"]
 
 
-@pytest.mark.parametrize(("wanted", "bound"), [(True, "0-2"), (False, "auto"), (None, "0-2")])
+@pytest.mark.parametrize(("wanted", "bound"), [(True, "nobind"), (False, "auto"), (None, "nobind")])
 def test_the_profile_may_decide_where_threads_go(
     monkeypatch: pytest.MonkeyPatch, wanted: bool | None, bound: str
 ) -> None:
     monkeypatch.setattr(command.os, "sched_getaffinity", lambda _: {0, 1, 2})
-    profile = profiles.load("embedded", {"serving.bind_all_cpus": wanted})
+    profile = profiles.load("embedded", {"serving.all_cpus": wanted})
     assert command.environment(profile)["VLLM_CPU_OMP_THREADS_BIND"] == bound
 
 

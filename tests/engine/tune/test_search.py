@@ -10,15 +10,15 @@ from lib.engine.tune.search import Outcome, Search, replay
 from lib.engine.tune.space import Params, Space, label
 
 SPACE = Space(
-    {"max_num_seqs": [2, 4, 8, 16, 32], "max_num_batched_tokens": [256, 512, 2048], "bind_all_cpus": [True, False]}
+    {"max_num_seqs": [2, 4, 8, 16, 32], "max_num_batched_tokens": [256, 512, 2048], "all_cpus": [True, False]}
 )
-OWN: Params = {"max_num_seqs": 32, "max_num_batched_tokens": 2048, "bind_all_cpus": True}
+OWN: Params = {"max_num_seqs": 32, "max_num_batched_tokens": 2048, "all_cpus": True}
 
 
 def landscape(params: Params) -> float:
     """Goodput rises with the batch until the limits are broken, and threads on every CPU help."""
     batch = {2: 2.0, 4: 4.0, 8: 7.0, 16: 5.0, 32: 1.0}[int(str(params["max_num_seqs"]))]
-    return batch * (1.3 if params["bind_all_cpus"] else 1.0)
+    return batch * (1.3 if params["all_cpus"] else 1.0)
 
 
 GRID = {label(params): Outcome(landscape(params)) for params in SPACE.all()}
@@ -46,7 +46,7 @@ def test_it_finds_what_a_grid_finds_with_a_third_of_the_starts() -> None:
 
 
 def test_a_budget_larger_than_the_space_tries_everything() -> None:
-    small = Space({"max_num_seqs": [8, 16], "bind_all_cpus": [True, False]})
+    small = Space({"max_num_seqs": [8, 16], "all_cpus": [True, False]})
     search = Search(small, 50)
     best = search.run(lambda batch: [Outcome(float(str(params["max_num_seqs"]))) for params in batch])
     assert best is not None

@@ -8,7 +8,7 @@ from lib.core.sections import Profile
 from lib.engine.tune import space
 from lib.engine.tune.space import Space
 
-SMALL = Space({"max_num_seqs": [8, 16], "bind_all_cpus": [True, False], "kv_cache_dtype": ["auto"]})
+SMALL = Space({"max_num_seqs": [8, 16], "all_cpus": [True, False], "kv_cache_dtype": ["auto"]})
 
 
 def profile(**values: list[object]) -> Profile:
@@ -46,8 +46,8 @@ def test_a_space_that_cannot_be_searched_is_refused(values: dict[str, list[objec
 
 
 def test_the_profile_is_found_in_the_space_only_if_all_its_values_are() -> None:
-    own = {"max_num_seqs": 8, "bind_all_cpus": True, "kv_cache_dtype": "auto", "port": 0}
-    assert SMALL.nearest(own) == {"max_num_seqs": 8, "bind_all_cpus": True, "kv_cache_dtype": "auto"}
+    own = {"max_num_seqs": 8, "all_cpus": True, "kv_cache_dtype": "auto", "port": 0}
+    assert SMALL.nearest(own) == {"max_num_seqs": 8, "all_cpus": True, "kv_cache_dtype": "auto"}
     assert SMALL.nearest({**own, "max_num_seqs": 12}) is None
 
 
@@ -65,7 +65,7 @@ def test_an_empty_space_has_nothing_to_search() -> None:
 
 
 def test_names_are_short_and_fit_for_files() -> None:
-    assert space.label({"max_num_seqs": 16, "bind_all_cpus": False, "gpu_memory_utilization": 0.9}) == (
+    assert space.label({"max_num_seqs": 16, "all_cpus": False, "gpu_memory_utilization": 0.9}) == (
         "seqs16-allcpusno-memory0_9"
     )
 
