@@ -26,8 +26,9 @@ WHERE = {
     "cited": "cited",
 }
 _CODE = re.compile(r"`([^`\n]+)`")
-# Of data that a program wrote for another, a dashboard say, paper shows so much.
+# Of programs, and of data that one program wrote for another, a dashboard say, paper shows so much.
 PRINTED_LINES = 60
+PRINTED_IN_PART = (".json", ".py", ".sh")
 BLUES = [[0, "#e6eef7"], [1, "#123c6b"]]
 PALETTE = ("#1f5fa8", "#c8553d", "#3a7d44", "#8a5a9e", "#b8860b", "#4a4a4a")
 
@@ -185,7 +186,7 @@ def changes(records: Iterable[Change], caption: str = "") -> Html:
         lines = _lines("  ", change.before) if same else _diff(change)
         status = "as it should be" if same else change.status
         reason = prose(change.reason).replace("\n", "<br>")
-        data = change.target.endswith(".json") and change.after.count("\n") > PRINTED_LINES
+        data = change.target.endswith(PRINTED_IN_PART) and change.after.count("\n") > PRINTED_LINES
         cut = f'<p class="rb-paper">{_beginning(change.after)}</p>' if data else ""
         parts.append(
             f'<div class="rb-change{" rb-data" if data else ""}"><p><strong>{_escape(change.title or change.name)}'
@@ -298,12 +299,13 @@ def _check_rows(check: Check) -> str:
 
 def _diff(change: Change) -> str:
     # The line end lies inside: where a style sheet is not trusted, the two must not run together.
-    return f"<del>{_lines('- ', change.before)}\n</del><ins>{_lines('+ ', change.after)}</ins>"
+    absent = ' class="rb-absent"' if change.before == "absent" else ""
+    return f"<del{absent}>{_lines('- ', change.before)}\n</del><ins>{_lines('+ ', change.after)}</ins>"
 
 
 def _beginning(text: str) -> str:
     lines = text.count("\n")
-    return f"The beginning of {lines} lines: data for a program, whole in the document on the screen."
+    return f"The beginning of {lines} lines: a program or data for one, whole in the document on the screen."
 
 
 def _lines(mark: str, text: str) -> str:

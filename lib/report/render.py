@@ -160,7 +160,7 @@ def _page(
             tables=lists.tables(chapter.blocks for chapter in chapters),
             policy=_policy(switch, script, annotator, plotly),
             review=review,
-            style=Markup(_asset("style.css") + _asset("annotator.css")),  # noqa: S704  # our own files
+            style=Markup(_style("style.css") + _style("annotator.css")),  # noqa: S704  # our own files
             languages=choice.NAMES,
             language=Markup(switch),  # noqa: S704  # our own file
             script=Markup(script),  # noqa: S704  # our own file
@@ -216,6 +216,11 @@ def _policy(*scripts: str) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def _style(name: str) -> str:
+    """Return a style sheet without what is meant for who edits it: comments and indentation."""
+    return re.sub(r"/\*.*?\*/|^ +", "", _asset(name), flags=re.DOTALL | re.MULTILINE)
 
 
 def _asset(name: str) -> str:

@@ -89,6 +89,11 @@ def test_changes_are_a_diff_and_what_is_right_is_not() -> None:
     assert markup.count("<del>") == 1
 
 
+def test_on_paper_it_need_not_be_said_that_a_new_file_was_absent() -> None:
+    new = Change(name="a.b", status="planned", target="/x", before="absent", after="1", reason="r")
+    assert '<del class="rb-absent">- absent\n</del><ins>+ 1</ins>' in display.changes([new]).markup
+
+
 def test_nothing_to_show_is_said() -> None:
     assert "nothing to show" in display.table([]).markup
     assert "nothing to show" in display.measurements([]).markup
@@ -96,7 +101,7 @@ def test_nothing_to_show_is_said() -> None:
     assert "no changes" in display.changes([]).markup
 
 
-def test_of_long_data_for_a_program_paper_shows_the_beginning() -> None:
+def test_of_a_long_program_and_of_data_for_one_paper_shows_the_beginning() -> None:
     long, short = "{}\n" * (display.PRINTED_LINES + 1), "{}\n" * display.PRINTED_LINES
 
     def shown(target: str, after: str) -> str:
@@ -107,6 +112,7 @@ def test_of_long_data_for_a_program_paper_shows_the_beginning() -> None:
     assert 'class="rb-change rb-data"' in markup
     assert f"The beginning of {display.PRINTED_LINES + 1} lines" in markup
     assert markup.count("+ {}") == display.PRINTED_LINES + 1, "on the screen it is whole"
+    assert "rb-data" in shown("/d/collect.py", long)
     assert "rb-data" not in shown("/d/board.json", short)
     assert "rb-data" not in shown("/d/nginx.conf", long)
 
