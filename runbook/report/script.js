@@ -2,7 +2,8 @@
 // Figures are drawn when they come near the view: on a phone most are never reached.
 const style = getComputedStyle(document.documentElement);
 const colour = (name) => style.getPropertyValue(name).trim();
-const PRINT_WIDTH = 640; // CSS pixels between the margins of an A4 page
+const PRINT_WIDTH = 680; // CSS pixels between the margins of an A4 page
+const PRINT_HEIGHT = 0.75; // of the height on the screen
 
 function plotly() {
   if (!window.Plotly) {
@@ -65,12 +66,16 @@ addEventListener("beforeprint", () => {
   unfolded.forEach((element) => (element.open = true));
   for (const plot of plots) {
     draw(plot);
-    window.Plotly.relayout(plot, { autosize: false, width: PRINT_WIDTH });
+    const height = Math.round(plot._fullLayout.height * PRINT_HEIGHT);
+    window.Plotly.relayout(plot, { autosize: false, width: PRINT_WIDTH, height });
   }
 });
 addEventListener("afterprint", () => {
   unfolded.forEach((element) => (element.open = false));
-  for (const plot of plots) window.Plotly.relayout(plot, { autosize: true, width: null });
+  for (const plot of plots) {
+    const { height } = language.figure(plot.dataset.figure).layout;
+    window.Plotly.relayout(plot, { autosize: true, width: null, height });
+  }
 });
 
 // A link to a raw file opens it.

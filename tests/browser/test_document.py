@@ -17,7 +17,7 @@ Open = Callable[..., Any]
 UNNAMED = """() => [...document.querySelectorAll('section, nav, [role=img]')]
     .filter(e => !e.ariaLabel && !e.getAttribute('aria-labelledby')).length"""
 CUT_ON_PAPER = """() => [...document.querySelectorAll('table, figure, pre, svg.main-svg')]
-    .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > 659).length"""
+    .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > 681).length"""
 SLIPPED_IN = """() => {
     const script = document.createElement('script');
     script.textContent = 'document.title = 1';
@@ -186,7 +186,7 @@ def test_opened_at_a_raw_file_it_shows_it(visit: Open) -> None:
 
 
 def test_on_paper_nothing_is_cut_and_figures_are_drawn(visit: Open) -> None:
-    page = visit(width=658).page  # 174 mm, what @page leaves of an A4 sheet
+    page = visit(width=680).page  # 180 mm, what @page leaves of an A4 sheet
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.wait_for_timeout(500)

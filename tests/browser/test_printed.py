@@ -40,7 +40,7 @@ def test_chapters_and_evidence_are_there_and_what_is_for_the_screen_is_not(pages
 def test_on_paper_the_evidence_is_an_index_of_names_and_values(pages: list[str], document: Path) -> None:
     first = next(number for number, text in enumerate(pages) if "Appendix B" in text or "APPENDIX B" in text)
     last = next(number for number, text in enumerate(pages) if "Appendix C" in text or "APPENDIX C" in text)
-    index = re.sub(r"\s", "", "".join(pages[first:last]).replace("ﬁ", "fi").replace("ﬂ", "fl"))
+    index = re.sub(r"\s", "", "".join(pages[first : last + 1]).replace("ﬁ", "fi").replace("ﬂ", "fl"))
     records = evidence.read(document.parent / "evidence.jsonl")
     assert [record.name for record in records if record.name not in index] == []
     assert "expected:" not in index, "what a check expected stands in its chapter"
