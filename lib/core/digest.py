@@ -47,22 +47,23 @@ def chapter_digest(source: Source, profile: Profile, mode: str, needs: Mapping[s
 def closure(code: str, root: Path = paths.ROOT) -> set[Path]:
     """Return the files of `lib` that this source imports, directly or through one another."""
     found: set[Path] = set()
-    queue = list(_imports(code))
+    queue = [path for name in _imports(code) for path in _files(name, root)]
     while queue:
-        for path in _files(queue.pop(), root):
-            if path not in found:
-                found.add(path)
-                queue.extend(_imports(path.read_text(encoding="utf-8")))
+        path = queue.pop()
+        if path not in found:
+            found.add(path)
+            queue.extend(_imported(path, root))
     return found
 
 
 @cache  # most chapters rest on the same modules
-def _imports(code: str) -> tuple[str, ...]:
-    """Return the dotted names below `lib` that a module or a notebook's code imports."""
-    return tuple(_named(code))
+def _imported(path: Path, root: Path) -> tuple[Path, ...]:
+    """Return the files that a module imports itself."""
+    return tuple(file for name in _imports(path.read_text(encoding="utf-8")) for file in _files(name, root))
 
 
-def _named(code: str) -> Iterator[str]:
+def _imports(code: str) -> Iterator[str]:
+    """Yield the dotted names below `lib` that a module or a notebook's code imports."""
     for node in ast.walk(ast.parse(_without_magics(code))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "lib")
