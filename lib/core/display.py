@@ -27,8 +27,7 @@ WHERE = {
 }
 _CODE = re.compile(r"`([^`\n]+)`")
 # Of programs, and of data that one program wrote for another, a dashboard say, paper shows so much.
-PRINTED_LINES = 60
-PRINTED_IN_PART = (".json", ".py", ".sh")
+PRINTED_LINES, PRINTED_IN_PART = 60, (".json", ".py", ".sh")
 BLUES = [[0, "#e6eef7"], [1, "#123c6b"]]
 PALETTE = ("#1f5fa8", "#c8553d", "#3a7d44", "#8a5a9e", "#b8860b", "#4a4a4a")
 
@@ -187,7 +186,7 @@ def changes(records: Iterable[Change], caption: str = "") -> Html:
         status = "as it should be" if same else change.status
         reason = prose(change.reason).replace("\n", "<br>")
         data = change.target.endswith(PRINTED_IN_PART) and change.after.count("\n") > PRINTED_LINES
-        cut = f'<p class="rb-paper">{_beginning(change.after)}</p>' if data else ""
+        cut = f'<p class="rb-paper">{_beginning(change.after.splitlines())}</p>' if data else ""
         parts.append(
             f'<div class="rb-change{" rb-data" if data else ""}"><p><strong>{_escape(change.title or change.name)}'
             f'</strong> <code>{_escape(change.target)}</code> <span class="rb-badge rb-skip">{status}</span></p>'
@@ -303,9 +302,8 @@ def _diff(change: Change) -> str:
     return f"<del{absent}>{_lines('- ', change.before)}\n</del><ins>{_lines('+ ', change.after)}</ins>"
 
 
-def _beginning(text: str) -> str:
-    lines = text.count("\n")
-    return f"The beginning of {lines} lines: a program or data for one, whole in the document on the screen."
+def _beginning(lines: Sequence[str]) -> str:
+    return f"The beginning of {len(lines)} lines: a program or data for one, whole in the document on the screen."
 
 
 def _lines(mark: str, text: str) -> str:
