@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from lib.report.language import bilingual
+from lib.core import paths
+from lib.report.language import bilingual, choice
 from lib.report.language.pieces import pieces
 from lib.report.language.speech import Speech
 from lib.report.language.tree import parse
@@ -131,3 +132,14 @@ def test_a_figure_says_its_words_and_keeps_its_data() -> None:
     assert table(made)["figures"] == {
         "figure-1-data": [[["data", 0, "name"], "Осмотр"], [["layout", "title", "text"], "Название"]]
     }
+
+
+def test_where_a_section_is_told_has_nothing_of_both_languages() -> None:
+    russian, source = choice.speech("ru"), (paths.REPORT_TEMPLATE / "briefing.html").read_text(encoding="utf-8")
+    found = re.search(r'<p class="where">.*?\{%', source)
+    assert found, "briefing.html says where a section is told"
+    begin = found[0].removesuffix("{%")
+    for chapters in (["01"], ["04", "08"]):
+        links = ", ".join(f'<a href="#chapter-{one}">chapter {one}</a>' for one in chapters)
+        shown = re.sub(r"<[^>]*>", "", bilingual.said(f"{begin}{links}.</p>", russian))
+        assert shown == f"Подробнее: {', '.join(f'глава {one}' for one in chapters)}."
