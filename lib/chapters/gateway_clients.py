@@ -157,6 +157,8 @@ def _endpoint(station: Station, path: str) -> Check:
         url = f"{station.url}{path}"
         answer = ask.post(url, json=bodies[path], headers=headers) if path in bodies else ask.get(url, headers=headers)
         status, observed = ("pass" if answer.status_code == 200 else "fail"), f"HTTP {answer.status_code}"
+        if status == "fail":
+            observed = f"{observed}: {answer.text[:200]}"
     used = ", ".join(client.name for client in clients.CLIENTS if path in client.calls)
     return Check(
         name="gateway.endpoint",
