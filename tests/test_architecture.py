@@ -1,6 +1,8 @@
 """The house: an import only ever points down, and rooms stay small."""
 
 import ast
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,3 +82,9 @@ def test_names_of_test_files_differ() -> None:
     """pytest imports a test file by its bare name, so two of one name end the collection of all."""
     names = Counter(path.name for path in (paths.ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
     assert not [name for name, times in names.items() if times > 1]
+
+
+def test_no_process_builds_grammars_that_nothing_asks_for() -> None:
+    asked = "import lib, sys, jsonschema, chromadb; print([name for name in sys.modules if name.startswith('lark')])"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=paths.ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

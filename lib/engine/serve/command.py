@@ -146,7 +146,8 @@ def in_one_process(profile: Profile) -> bool:
     vLLM's way of binding threads needs a process of its own for the model: who names CPUs or an executor gets that.
     """
     serving = profile.serving
-    if profile.hardware != "cpu" or BIND in serving.environment or BACKEND in serving.extra_args:
+    chosen = any(word.partition("=")[0] == BACKEND for word in serving.extra_args)
+    if profile.hardware != "cpu" or BIND in serving.environment or chosen:
         return False
     return uses_all_cpus(profile)
 

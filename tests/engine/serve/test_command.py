@@ -94,6 +94,7 @@ def test_threads_go_on_every_cpu_of_a_small_machine(
         ({"serving.all_cpus": False}, False),
         ({"serving.environment": {"VLLM_CPU_OMP_THREADS_BIND": "0"}}, False),
         ({"serving.extra_args": ["--distributed-executor-backend", "mp"]}, False),
+        ({"serving.extra_args": ["--distributed-executor-backend=mp"]}, False),
     ],
 )
 def test_the_model_has_no_process_of_its_own_unless_somebody_asks(
