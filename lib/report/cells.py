@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import nbformat
 from markupsafe import Markup
+from nbformat import v4
 
 from lib.core.display import Figure as DisplayFigure
 from lib.report.figures import Figure, figure
@@ -94,12 +95,11 @@ class Numbers:
 def read(path: Path) -> Any | None:
     """Return a notebook, or None if it is not there or cannot be read: a run may have been cut while writing it."""
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
+        content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.get("nbformat") != 4:
             return None
         nbformat.validate(content)
-        return nbformat.reads(text, as_version=4)
+        return v4.to_notebook_json(content)
     except (OSError, ValueError, nbformat.ValidationError):
         return None
 

@@ -219,8 +219,9 @@ def _policy(*scripts: str) -> str:
 
 
 def _style(name: str) -> str:
-    """Return a style sheet without what is meant for who edits it: comments and indentation."""
-    return re.sub(r"/\*.*?\*/|^ +", "", _asset(name), flags=re.DOTALL | re.MULTILINE)
+    """Return a style sheet without what is meant for who edits it: comments, and spaces that separate nothing."""
+    bare = re.sub(r"/\*.*?\*/", "", _asset(name), flags=re.DOTALL)
+    return re.sub(r"\s*([{};])\s*|(?<=[\w-])(:) |(,) ", r"\1\2\3", bare)
 
 
 def _asset(name: str) -> str:

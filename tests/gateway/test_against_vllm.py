@@ -14,6 +14,7 @@ import numpy as np
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from town import until
 
 from lib.core import profile as profiles
 from lib.engine.models import catalogue, fetch
@@ -261,22 +262,24 @@ def test_curl(sides: Sides) -> None:
 
 
 def test_a_client_that_leaves_stops_the_engine(sides: Sides) -> None:
-    def running() -> float:
+    def told(metric: str) -> float:
         text = httpx.get(f"{sides.direct}/metrics", timeout=10, trust_env=False).text
-        return sum(
-            float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("vllm:num_requests_running")
-        )
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{metric}{{"))
 
+    def running() -> float:
+        return told("vllm:num_requests_running")
+
+    wanted = 1500
+    written = told("vllm:generation_tokens_total")
     headers = {"authorization": f"Bearer {sides.key}"}
-    long = {**BASE, "max_tokens": 1500, "ignore_eos": True, "stream": True}
+    long = {**BASE, "max_tokens": wanted, "ignore_eos": True, "stream": True}
     with (
         httpx.Client(trust_env=False, timeout=60) as client,
         client.stream("POST", f"{sides.through}{CHAT}", json=long, headers=headers) as answer,
     ):
         next(answer.iter_raw())
         # The first event comes before the engine's first step, and its metrics after it.
-        assert any(running() == 1 for _ in range(100)), "the engine never began"
-    for _ in range(100):
-        if running() == 0:
-            return
-    pytest.fail("the engine goes on for nobody")
+        until(lambda: running() == 1, 30)
+    until(lambda: running() == 0, 30)
+    # Not that it had come to the end by itself.
+    assert 0 < told("vllm:generation_tokens_total") - written < wanted

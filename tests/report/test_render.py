@@ -176,10 +176,15 @@ def test_a_run_of_twenty_chapters_and_a_thousand_records_renders_in_three_second
     edit(grow)
     lines = (copied / "evidence.jsonl").read_text() * 60
     (copied / "evidence.jsonl").write_text(lines)
-    render(copied)
-    started = time.process_time()  # the machine may be at work on something else
     path = render(copied)
-    assert time.process_time() - started < 3
+
+    def taken() -> float:
+        started = time.process_time()
+        render(copied)
+        return time.process_time() - started
+
+    # The machine may be at work on something else: its processor's time, and the least of three.
+    assert min(taken() for _ in range(3)) < 3
     assert path.stat().st_size < 12_000_000
 
 

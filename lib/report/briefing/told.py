@@ -1,6 +1,6 @@
 """What each section of the briefing shows of a run: expected against measured, files, decisions, what was not done."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lib.core import notebook
@@ -113,17 +113,21 @@ def skipped(records: Iterable[AnyRecord]) -> list[Held]:
 def absent(state: RunState, chapters: Iterable[str]) -> list[Absent]:
     """Return which of these chapters give nothing in this run, each with the reason and the command that brings it."""
     entries = {entry.id: entry for entry in state.chapters}
-    titles: Mapping[str, str] = {source.id: source.title for source in notebook.sources()}
     found = []
     for chapter in chapters:
         entry = entries.get(chapter)
         if entry and entry.status == "passed":
             continue
-        title = entry.title if entry else titles.get(chapter, "")
+        title = entry.title if entry else _title(chapter)
         why = "it is not part of this run" if entry is None else _why(entry.status, entry.error)
         command = f"python -m lib run --profile {state.profile} --only {chapter}"
         found.append(Absent(chapter, title, why, command))
     return found
+
+
+def _title(chapter: str) -> str:
+    """Return the title of a chapter that the run does not have; its notebook is read for it."""
+    return next((source.title for source in notebook.sources() if source.id == chapter), "")
 
 
 def _why(status: str, error: str) -> str:

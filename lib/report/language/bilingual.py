@@ -7,11 +7,13 @@ are marked `data-labels="3"`; a figure's texts are named by their place in its d
 
 import gc
 import json
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
+from typing import NamedTuple
 
 from lib.report.figures import embed
 from lib.report.language import figures
@@ -19,10 +21,12 @@ from lib.report.language.choice import ENGLISH
 from lib.report.language.pieces import Piece, pieces
 from lib.report.language.sources import scripts
 from lib.report.language.speech import Speech
-from lib.report.language.tree import Element, Node, elements, parse
+from lib.report.language.tree import Element, elements, parse
 from lib.report.language.units import is_kept
 
 LABELS = ("alt", "aria-label", "data-label", "placeholder", "title")
+_LABEL = re.compile("|".join(LABELS))
+_OWN = ("id", "data-cells")
 # Where the table stands in the page; the template leaves it there.
 PLACE = '<script type="application/json" id="language-data"></script>'
 
@@ -42,8 +46,7 @@ class Table:
         return PLACE.replace("></", f">{embed({**data, 'words': dict(words)})}</")
 
 
-@dataclass(frozen=True)
-class _Edit:
+class _Edit(NamedTuple):
     start: int
     end: int
     text: str
@@ -117,7 +120,7 @@ def _starts(page: str, root: Element, found: list[Piece], speech: Speech, table:
         if element.tag == "html":
             at = page.index("lang=", element.start)
             yield _Edit(at, at + len('lang="en"'), f'lang="{table.shown}" data-languages="{ENGLISH} {other}"')
-        if not any(name in element.written for name in LABELS):
+        if not _LABEL.search(element.written):
             continue
         english = {name: element.attributes[name] for name in LABELS if element.attributes.get(name)}
         labels = {name: said for name, text in english.items() if (said := speech.say(text)) not in (None, text)}
@@ -139,17 +142,20 @@ def _relabelled(page: str, element: Element, labels: Mapping[str, str]) -> Itera
 
 def _told(root: Element) -> Iterator[Element]:
     """Yield the elements of a page whose words are the document's own."""
-    waiting: list[Node] = [root]
+    waiting = [root]
     while waiting:
         element = waiting.pop()
-        if isinstance(element, Element) and "translate" not in element.written:
-            yield element
-            waiting += [] if is_kept(element) else reversed(element.children)
+        if "translate" in element.written:
+            continue
+        yield element
+        if element.children and not is_kept(element):
+            waiting += [child for child in reversed(element.children) if isinstance(child, Element)]
 
 
 def _may_be_swapped(element: Element) -> bool:
     """Tell whether a script may replace all that an element holds: it adds nothing of its own there."""
-    return bool(element.tag) and "id" not in element.attributes and "data-cells" not in element.attributes
+    # Reading attributes is slow, and most elements have none of these.
+    return bool(element.tag) and not any(name in element.written and name in element.attributes for name in _OWN)
 
 
 def _edited(page: str, edits: list[_Edit]) -> str:

@@ -13,7 +13,7 @@ from lib.report.language.units import Unit, is_kept, trimmed, unit, units
 _PART = re.compile(rf"<(/?)(\d+)>|({CODE.pattern})")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Piece:
     """What stands from `start` to `end` in a page, and the markup that says it in another language.
 
@@ -55,8 +55,8 @@ def _smaller(nodes: Sequence[Node]) -> Iterator[tuple[Sequence[Node], Element | 
 
 def _piece(page: str, found: Unit, said: str) -> Piece:
     first, last = found.nodes[0], found.nodes[-1]
-    before = len(page[first.start : first.end]) - len(page[first.start : first.end].lstrip()) if _is_text(first) else 0
-    after = len(page[last.start : last.end]) - len(page[last.start : last.end].rstrip()) if _is_text(last) else 0
+    before = len(first.raw) - len(first.raw.lstrip()) if isinstance(first, Text) else 0
+    after = len(last.raw) - len(last.raw.rstrip()) if isinstance(last, Text) else 0
     return Piece(first.start + before, last.end - after, _markup(page, found, said), found.parent)
 
 
@@ -83,7 +83,3 @@ def _code(page: str, codes: list[tuple[str, Element]], said: str) -> str:
             del codes[index]
             return page[element.start : element.end]
     return f"<code>{content}</code>"
-
-
-def _is_text(node: Node) -> bool:
-    return isinstance(node, Text)
