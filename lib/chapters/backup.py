@@ -141,7 +141,7 @@ def restored(ground: Ground) -> list[Check]:
             "backup.rpo_seconds",
             "Age of the newest backup when the loss came (RPO)",
             told.rpo_s,
-            {"interval_s": every, "at_most_s": round(every + told.rto_s)},
+            {"one_every": f"{every} s", "at_most": f"{every + told.rto_s:.0f} s"},
         ),
         model=arena.golden.model,
         weights="real",

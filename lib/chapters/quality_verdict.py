@@ -225,7 +225,7 @@ def _not_asked(name: str) -> Check:
         status="skip",
         expected="every weight within the rounding to bfloat16, and the divergence that follows",
         observed="takes minutes and fetches the file once more; the profile does not ask for it",
-        fix="python -m lib run --only 08 --thorough, or --set quality.original=true",
+        fix="ask for it: python -m lib run --only 08 --set quality.original=true",
         conditions={"model": name},
     )
 

@@ -120,7 +120,9 @@ def minimum(steps: Sequence[Step]) -> display.Figure | display.Html:
     names = [_name(step) for step in decode]
     plot = go.Figure()
     for (part, colour), seconds in zip(PARTS, ([s.weights_s for s in decode], [s.kv_s for s in decode]), strict=True):
-        plot.add_bar(y=names, x=[1000 * s for s in seconds], orientation="h", name=f"read {part}", marker_color=colour)
+        plot.add_bar(
+            y=names, x=[1000 * s for s in seconds], orientation="h", name=f"reading {part}", marker_color=colour
+        )
     for label, marks, symbol in (
         ("compute, at the same time", [s.compute_s for s in decode], "diamond"),
         ("measured TPOT", [s.seconds for s in decode], "line-ns-open"),

@@ -24,7 +24,7 @@ class Served(NamedTuple):
     @property
     def told(self) -> str:
         """In words."""
-        return self.error or f"{self.days:.1f} days left, issued by {self.issuer}"
+        return f"“{self.error}”" if self.error else f"{self.days:.1f} days left, issued by {self.issuer}"
 
 
 def look(hostname: str, address: str, port: int = 443, trust: str = "") -> Served:

@@ -94,7 +94,7 @@ class Published(Section):
     def date(self, figure: Figure) -> str:
         """Say when the source was written or, where it does not tell, when the figure was read there."""
         written = self.source(figure).published
-        return written or f"read {self.read}"
+        return written or f"read on {self.read}"
 
 
 def load(path: Path = FILE) -> Published:

@@ -214,7 +214,7 @@ def test_without_bundles_the_published_figures_stand_alone(sample: Path, tmp_pat
     page = render(sample, tmp_path / "x.html", tmp_path / "none").read_text()
     assert "only published figures are shown" in page
     assert "https://nvidia.github.io/TensorRT-LLM/developer-guide/perf-overview.html" in page
-    assert "read 2026-11-23" in page
+    assert "read on 2026-11-23" in page
 
 
 def test_what_cannot_be_read_is_told_and_the_document_is_written(

@@ -40,7 +40,7 @@ def test_the_file_of_the_runbook_is_whole() -> None:
 
 def test_a_date_is_the_sources_own_or_the_day_of_reading(tmp_path: Path) -> None:
     found = published.load(written(tmp_path, GOOD))
-    assert [found.date(figure) for figure in found.figures] == ["2026-01-28", "2026-01", "read 2026-11-23"]
+    assert [found.date(figure) for figure in found.figures] == ["2026-01-28", "2026-01", "read on 2026-11-23"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,10 @@ _ENDING = re.compile(r"(.*[A-Za-z])( )(\d[\d., ]*)", re.DOTALL)
 # What begins with such a word may be a message of its own.
 _LINKED = re.compile(r" (?=(?:at|on|in|by|with|for|until|over|as|to) )")
 _WRAPPED = re.compile(r"<(\d+)>(.*)</\1>", re.DOTALL)
-_DEEPEST = 12
+_DEEPEST = 20
+_TITLED = re.compile("[:,] ")
+# Letters; what is shorter, with a comma, begins many a sentence.
+_TITLE = 12
 
 
 class Speech:
@@ -115,6 +118,8 @@ class Speech:
             return None if inner is None else f"({inner})"
         core = russian.dates(core)
         said = self._by_parts(core)
+        if said is None:
+            said = self._in_templates(core, one_each=False)
         if said is not None:
             return said
         if is_systems(core):
@@ -133,21 +138,38 @@ class Speech:
         exact = self._exactly(text)
         if exact is not None:
             return exact
+        return self._in_templates(text, one_each=True)
+
+    def _in_templates(self, text: str, one_each: bool) -> str | None:
         # A full stop belongs to the whole, not to what stands last in it.
         for form, restore in sorted(_variants(text), key=lambda variant: variant[0].endswith(".")):
-            said = self._by_template(form)
+            said = self._by_template(form, one_each)
             if said is not None:
                 return restore(said)
         return None
 
-    def _by_template(self, text: str) -> str | None:
+    def _by_template(self, text: str, one_each: bool) -> str | None:
+        begun = self._begun_exactly(text)
         for template in self._templates.candidates(text):
+            # What says more of the text without its places goes first.
+            ours = template.length > len(begun) or template.text.startswith(begun.rstrip())
+            if begun and not ours and (said := self._continued(text, begun)) is not None:
+                return said
             found = template.match(text)
             if found:
-                said = template.fill(found, self._said)
+                said = template.fill(found, self._said, one_each)
                 if said is not None:
                     return said
         return None
+
+    def _begun_exactly(self, text: str) -> str:
+        """Return the longest message that a text begins with, up to a colon or a comma; empty where there is none."""
+        ends = [found for found in _TITLED.finditer(text) if found[0] == ": " or found.start() >= _TITLE]
+        return next((text[: end.end()] for end in reversed(ends) if self._exactly(text[: end.start()]) is not None), "")
+
+    def _continued(self, text: str, begun: str) -> str | None:
+        said = self._said(text[len(begun) :], part=True)
+        return None if said is None else f"{self._exactly(begun[:-2])}{begun[-2:]}{said}"
 
     def _by_parts(self, text: str) -> str | None:
         """Say a text piece by piece: its sentences, or what stands on both sides of a joint."""

@@ -16,8 +16,8 @@ _VERSIONED = re.compile(r"(?:capability|CUDA|torch|PyTorch|vLLM|Python|SM|дра
 # A number, tagged perhaps, or a word for one (`no`, `unknown`).
 _COUNT = r"(?:<\d+>)?(?:\d+(?:[.,]\d+|[ \u00a0\u202f]\d{3})*|[A-Za-z]+)(?:</\d+>)?"
 _FILLED = re.compile(rf"{CHOICE.pattern}|{PLACE.pattern}|{TAG.pattern}|{AS_IT_IS.pattern}")
-# Between two things that are said one after the other.
-_OPEN = re.compile(r": \{(\d+)\}")
+# What follows a label: it may be more than one thing.
+_OPEN = re.compile(r"(?:[:;]|</\d+>) \{(\d+)\}")
 # A program's own words, to the end.
 _RAISED = re.compile(r"\b\w+(?:Error|Exception): .*", re.DOTALL)
 _END = r"[a-z`)]\.(?:</\d+>)* \S"
@@ -86,6 +86,12 @@ class Template:
         return self.length < _SHORT and "<" not in self.text
 
     @cached_property
+    def _versions(self) -> set[str]:
+        """The places that hold a version, which stays as it is too."""
+        places = PLACE.finditer(self.translation)
+        return {found[1] for found in places if _VERSIONED.search(self.translation[: found.start()])}
+
+    @cached_property
     def _kept(self) -> set[str]:
         """The places whose content stays as it is."""
         return {found[1] for found in AS_IT_IS.finditer(self.translation)}
@@ -94,17 +100,21 @@ class Template:
         """Return how a text was made from this message, or None."""
         return self.pattern.fullmatch(text) if self.key in text else None
 
-    def fill(self, found: re.Match[str], said: Callable[[str], str | None]) -> str | None:
+    def fill(self, found: re.Match[str], said: Callable[[str], str | None], one_each: bool = False) -> str | None:
         """Return the translation with its places filled, or None where one of them cannot be said.
 
         Parameters
         ----------
         said : callable
             Returns the translation of a place's content, None where there is none.
+        one_each : bool
+            Take no list into one place.
         """
         raw = {name[1:]: value for name, value in found.groupdict().items() if name.startswith("p")}
         if not all(closed(value) for value in raw.values()):
             return None  # half of an element
+        if one_each and any(self._crowded(name, value) for name, value in raw.items()):
+            return None
         contents = {name: self._content(name, value, said) for name, value in raw.items()}
         if any(content is None for content in contents.values()):
             return None
@@ -113,8 +123,7 @@ class Template:
             if here[1]:
                 return russian.plural(raw[here[1]], here[2], here[3], here[4])
             if here[5]:
-                version = _VERSIONED.search(self.translation[: here.start()])
-                return raw[here[5]] if version else contents[here[5]] or ""
+                return raw[here[5]] if here[5] in self._versions else contents[here[5]] or ""
             if here[8]:
                 return raw[here[8]]
             return f"<{here[6]}{found[f't{here[7]}']}>"
@@ -130,6 +139,15 @@ class Template:
         if kept:
             return value if _paired(value) else None
         return said(value)
+
+    def _crowded(self, place: str, value: str) -> bool:
+        """Tell whether a place holds a list, where the message itself has none."""
+        kept = place in self._kept or place in self._versions
+        if place in self._open and not kept:
+            return False
+        value = _RAISED.sub("", CODE.sub("`", value))
+        joints = ("; ", ": ", ", ") if kept else ("; ", ": ")
+        return value.endswith(",") or any(joint in value and joint not in self.text for joint in joints)
 
     def _strange(self, place: str, value: str) -> bool:
         """Tell whether a place holds more than one thing, where the message itself is about one."""

@@ -24,6 +24,21 @@ CATALOGUE = {
     "this machine": "эта машина",
     "{0} failed": "не пройдено: {0}",
     "memory {0}": "память: {0}",
+    "status": "состояние",
+    "{0} of {1}": "{0} из {1}",
+    "{0}: {1} of {2}": "{0}: {1} из {2}",
+    "Compiled, and with graphs": "Скомпилировано, с графами",
+    "graphs": "графы",
+    "Compiled, and with {0}": "Compiled и {0}",
+    "with {0}": "с: {0}",
+    "{0} has {1}": "в {0} есть {1}",
+    "package {0}": "пакет {0}",
+    "package {0} {1}": "пакет {0} {1}",
+    "version {0}": "версия {0}",
+    "made from {0}": "сделано из {0=}",
+    "seen": "видно",
+    "also considered: {0}": "рассматривалось: {0}",
+    "also {0}": "также {0}",
     "{0} requests at a time": "{0} {0|запрос|запроса|запросов} одновременно",
 }
 
@@ -57,6 +72,17 @@ def speech() -> Speech:
         ("<3>Table 2</3> of the run", "<3>Table 2</3> этого прогона"),
         ("no file some path of the card is busy", "нет файла some path (карта занята)"),
         ("no file a(b, c) of 1,234", "нет файла a(b, c) (1 234)"),
+        # A title, a label and a list are not taken into a looser message's place.
+        ("Compiled, and with graphs, 3 checks", "Скомпилировано, с графами, 3 проверки"),
+        ("status: 2 of 3 failed", "состояние: не пройдено 2 из 3"),
+        (
+            "seen: x-1 has 3 checks; x-1 has random weights",
+            "видно: в x-1 есть 3 проверки; в x-1 есть случайные веса",
+        ),
+        ("made from x-1, random weights", "сделано из x-1, случайные веса"),
+        ("package x-1, version 1.2, made from y-2, seen", "пакет x-1, версия 1.2, сделано из y-2, видно"),
+        # What follows a label may be a list.
+        ("also considered: random weights; the card is busy", "рассматривалось: случайные веса; карта занята"),
         ("stop the engine or the card is busy", "остановите движок или карта занята"),
         ("the card is busy → stop the engine", "карта занята → остановите движок"),
         # Each place holds one thing, and the full stop ends the whole.

@@ -20,7 +20,10 @@ from lib.resilience.backup.damage.registry import DAMAGES
 _BEFORE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("lib/deploy/resources/base.py", ("account", "packages", "folder", "file", "secret", "unit", "kernel")),
     ("lib/edge/probes/requests.py", ("status",)),
-    ("lib/engine/models/manifest.py", ("package", "version", "derived from", "method", "weights of the base")),
+    (
+        "lib/engine/models/manifest.py",
+        ("package", "version", "derived from", "method", "layers", "weights of the base"),
+    ),
     ("lib/resilience/backup/damage/registry.py", ("damage", "how", "seconds")),
     ("lib/resilience/backup/drill.py", ("restore", "memory", "gateway")),
     ("lib/agents/loop.py", ("plans", "steps")),
