@@ -6,7 +6,7 @@ from lib.chapters import gate
 from lib.core import display, paths
 from lib.core.chapter import Chapter
 from lib.core.errors import RunbookError
-from lib.core.evidence import Change, Check, Decision, Measurement, Provenance
+from lib.core.evidence import Change, Check, Decision, Measurement, Provenance, Scalar
 from lib.core.sections.backup import BackupTarget
 from lib.deploy import backup as deploy
 from lib.deploy.plan import Difference
@@ -136,12 +136,15 @@ def restored(ground: Ground) -> list[Check]:
     steps = {name: round(seconds, 2) for name, seconds in told.steps.items()}
     conditions = {**steps, "files": len(told.contents.files)}
     chapter.record(
-        _measured("backup.rto_seconds", "From nothing to memory and gateway that answer (RTO)", told.rto_s, conditions),
+        _measured(
+            "backup.rto_seconds", "From nothing to memory and gateway that answer (RTO)", told.rto_s, **conditions
+        ),
         _measured(
             "backup.rpo_seconds",
             "Age of the newest backup when the loss came (RPO)",
             told.rpo_s,
-            {"one_every": f"{every} s", "at_most": f"{every + told.rto_s:.0f} s"},
+            one_every=f"{every} s",
+            at_most=f"{every + told.rto_s:.0f} s",
         ),
         model=arena.golden.model,
         weights="real",
@@ -251,16 +254,16 @@ def _lab(check: Check) -> Check:
 
 
 def _seconds(name: str, title: str, seconds: float, size: int) -> Measurement:
-    return _measured(name, title, seconds, {"megabytes": round(size / 1e6, 3)})
+    return _measured(name, title, seconds, megabytes=round(size / 1e6, 3))
 
 
-def _measured(name: str, title: str, seconds: float, conditions: dict[str, float]) -> Measurement:
+def _measured(name: str, title: str, seconds: float, **conditions: Scalar) -> Measurement:
     return Measurement(
         name=name,
         title=title,
         value=round(seconds, 2),
         unit="s",
         method="monotonic clock",
-        conditions={**conditions},
+        conditions=conditions,
         provenance=Provenance(where="lab"),
     )
