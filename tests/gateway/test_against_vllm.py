@@ -277,7 +277,8 @@ def test_a_client_that_leaves_stops_the_engine(sides: Sides) -> None:
         httpx.Client(trust_env=False, timeout=60) as client,
         client.stream("POST", f"{sides.through}{CHAT}", json=long, headers=headers) as answer,
     ):
-        next(answer.iter_raw())
+        events = answer.iter_raw()  # named: httpx closes the answer with its iterator, and the client would leave here
+        next(events)
         # The first event comes before the engine's first step, and its metrics after it.
         until(lambda: running() == 1, 30)
     until(lambda: running() == 0, 30)
