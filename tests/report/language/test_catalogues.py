@@ -24,6 +24,9 @@ CYRILLIC = re.compile(r"[\u0400-\u04ff][\u0400-\u04ff-]*")
 
 # What a model answered, and an error in a program's own words, up to the end.
 FOREIGN = re.compile(r"(?<!\w)'[^']*'|\b[\w.]+Error: .*")
+# Words of no program and no name: beside Russian ones they tell that a message was taken for another.
+LINKING = re.compile(r"\b(?:the|of|is|are|those|not|which|has|have|that|from|with|and)\b")
+QUOTED = re.compile(r"«[^»]*»|“[^”]*”|\([^()]*\)")
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +41,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def left_english(page: str) -> list[str]:
-    """Return what a page says in English: sentences, or four words in a row within a Russian one.
+    """Return what a page says in English: sentences, or within a Russian one four words in a row or a linking word.
 
     Code, quotations (also of a model's answer) and programs' own errors are no part of it; the glossary's terms may
     stand everywhere.
@@ -46,12 +49,20 @@ def left_english(page: str) -> list[str]:
     terms = [message.text for message in every.messages() if message.where.endswith("glossary.yml")]
     told = [FOREIGN.sub(" ", bare(unit.message)) for unit in units(parse(page)) if unit.message not in terms]
     pure = [text for text in told if not CYRILLIC.search(text) and is_sentence(text)]
-    mixed = [text for text in told if CYRILLIC.search(text) and any(_clause(part) for part in CYRILLIC.split(text))]
-    return [*pure, *mixed]
+    return [*pure, *(text for text in told if CYRILLIC.search(text) and _is_mixed(text))]
+
+
+def _is_mixed(text: str) -> bool:
+    return bool(LINKING.search(QUOTED.sub("", text))) or any(_clause(part) for part in CYRILLIC.split(text))
 
 
 def _clause(text: str) -> bool:
     return any(is_sentence(part) and len(words(part)) > 3 for part in re.split(r"[,;:.()—]", text))
+
+
+def test_a_linking_word_beside_russian_ones_is_seen() -> None:
+    wrong = "<p>Работают the веса из файла</p><p>Работают «the weights» (of a file)</p>"
+    assert left_english(wrong) == ["Работают the веса из файла"]
 
 
 def test_every_message_of_the_sources_is_translated(sources: list[Message]) -> None:
