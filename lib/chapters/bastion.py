@@ -15,7 +15,7 @@ from lib.core.evidence import Change, Check, Decision, Measurement, Scalar
 from lib.core.sections.bastion import Bastion, Gate, Peer
 from lib.deploy.bastion import files, search
 from lib.deploy.template import purpose
-from lib.edge import acme, certificates, faults, inside, searching, tax, trial
+from lib.edge import acme, certificates, faults, inside, searching, tax, trial, trips
 from lib.edge.clients import Way
 from lib.edge.stage import Engine, Stage
 from lib.engine.serve.server import Server
@@ -212,7 +212,7 @@ def cost(ground: Ground) -> list[Measurement]:
             streams = tax.in_turn(both, b.tax_requests)
             side_by_side = tax.at_once(both, b.tax_streams, b.tax_tokens)
             if not delay:
-                told, verdict = tax.trips(both, conditions)
+                told, verdict = trips.measure(both, conditions)
                 found += chapter.record(*told, model=model, weights=weights)
                 chapter.record(verdict, tax.answered(streams), model=model, weights=weights)
             gap, smooth = tax.gap(side_by_side, conditions)

@@ -117,4 +117,4 @@ def test_the_original_file_is_held_against_what_is_served(
 def test_the_original_is_skipped_where_nobody_asks_for_it(opened: Open) -> None:
     (check,) = verdict.compare_original(quality.Interview(opened()))
     assert check.status == "skip"
-    assert "--thorough" in check.fix
+    assert "--set quality.original=true" in check.fix

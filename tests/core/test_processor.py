@@ -1,5 +1,7 @@
 """The processor's abilities, and the number format that follows from them."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,16 @@ def test_native_is_what_the_processor_computes(
     assert profile.load("embedded").serving.dtype == dtype
     assert profile.load("embedded", {"serving.dtype": "bfloat16"}).serving.dtype == "bfloat16"
     assert profile.load("rtx-pro-6000").serving.dtype == "auto"
+
+
+def test_the_share_that_a_host_takes_is_told() -> None:
+    assert processor.taken(processor.Spent(1.0, 100.0), processor.Spent(3.0, 120.0)) == pytest.approx(0.1)
+    assert processor.taken(processor.Spent(1.0, 100.0), processor.Spent(1.0, 100.0)) == 0
+
+
+def test_time_passes_on_every_processor() -> None:
+    before, began = processor.spent(), time.monotonic()
+    time.sleep(0.5)
+    after, passed = processor.spent(), time.monotonic() - began
+    assert after.total - before.total == pytest.approx(passed * (os.cpu_count() or 1), rel=0.3)
+    assert 0 <= processor.taken(before, after) <= 1
