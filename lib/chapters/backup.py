@@ -161,8 +161,10 @@ def damaged(ground: Ground) -> list[Check]:
     if arena is None:
         return []
     show = gate.progress(chapter)
-    chapter.record(registry.not_here())
-    for damage in registry.chosen(chapter.profile.backup.damages):
+    wanted = registry.chosen(chapter.profile.backup.damages, twin=chapter.profile.backup.mirror)
+    if registry.MIRROR not in wanted:
+        chapter.record(registry.not_asked())
+    for damage in wanted:
         show(f"damage: {damage.title}", 0)
         with chapter.engine_time(f"damage {damage.name}"):
             _, records = registry.suffer(arena, damage)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lib.core.sections.backup import BackupTarget
+from lib.core.sections.backup import BackupTarget, Zfs
 from lib.deploy.resources import File, Folder, Packages, Resource, Secret, Unit
 from lib.deploy.resources.base import About
 from lib.deploy.site import Probe, Site
@@ -73,7 +73,7 @@ def probes(site: Site) -> list[Probe]:
             ]
     if site.profile.backup.targets:
         found.append(Probe("restic", "restic runs", "restic version | cut -d' ' -f1", "restic"))
-    return found
+    return [*found, *_snapshot_probes(site.profile.backup.zfs)]
 
 
 def job(site: Site, kind: str, name: str, target: BackupTarget) -> Job:
@@ -160,8 +160,24 @@ def _snapshots(site: Site) -> Iterator[Resource]:
         yield Unit("inference-syncoid.timer", about=About("The clock of the replication."))
 
 
+def _pools(datasets: Sequence[str]) -> list[str]:
+    return sorted({dataset.partition("/")[0] for dataset in datasets})
+
+
+def _snapshot_probes(zfs: Zfs) -> Iterator[Probe]:
+    if not zfs.datasets:
+        return
+    timers = {"sanoid": "Snapshots"}
+    timers |= {f"inference-scrub-{pool}": f"Scrub of {pool}" for pool in _pools(zfs.datasets)}
+    timers |= {"inference-syncoid": "Replication"} if zfs.replicate_to else {}
+    for unit, title in timers.items():
+        yield Probe(f"zfs.{unit}", f"{title}: its timer runs", f"systemctl is-active {unit}.timer", "active")
+    # It reads its policy for that.
+    yield Probe("zfs.health", "sanoid takes the policy, and its pools are well", "sanoid --monitor-health", "OK .*")
+
+
 def _scrubs(datasets: Sequence[str]) -> Iterator[Resource]:
-    for pool in sorted({dataset.partition("/")[0] for dataset in datasets}):
+    for pool in _pools(datasets):
         unit = f"inference-scrub-{pool}"
         for form in ("service", "timer"):
             yield File(

@@ -41,6 +41,13 @@ class Image(NamedTuple):
         """The first file system."""
         return self.folder / "initrd.img"
 
+    @property
+    def release(self) -> str:
+        """The kernel's release, as `uname -r` tells it; the header of its file has it (Linux's boot protocol)."""
+        head = self.kernel.read_bytes()[:65536]
+        begin = int.from_bytes(head[0x20E:0x210], "little") + 0x200
+        return head[begin : head.index(b"\0", begin)].split()[0].decode()
+
 
 def key() -> Path:
     """Return the lab's own SSH key, made the first time; it opens the twins and nothing else."""
@@ -67,7 +74,7 @@ def ensure(say: Say = lambda _: None) -> Image:
     tools.need_root("building the image of the twins", "make rehearse")
     tools.need_space(PLACE, BUILD_MIB)
     say("building the image of the twins")
-    with _workplace() as work:
+    with workplace() as work:
         _system(work, say)
         _disk(work, say)
         image.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +119,7 @@ def mirror() -> tuple[str, str]:
 
 
 @contextmanager
-def _workplace() -> Iterator[Path]:
+def workplace() -> Iterator[Path]:
     """Yield a folder beside the images; it is removed whatever happens, and what a killed build left is too."""
     building = PLACE / "building"
     shutil.rmtree(building, ignore_errors=True)
@@ -143,7 +150,7 @@ def _system(work: Path, say: Say) -> None:
         f'--customize-hook={hook} "$1" {work / "files"} {" ".join(wanted.repository)}',
         *(wanted.suites[name], str(work / "root"), address),
     ]
-    _run(argv, work / "build.log", "building the system")
+    run(argv, work / "build.log", "building the system")
 
 
 def _disk(work: Path, say: Say) -> None:
@@ -158,11 +165,18 @@ def _disk(work: Path, say: Say) -> None:
         file.truncate(settings.load().disk_mib * 2**20)
     log = work / "build.log"
     program = tools.find("mke2fs") or "mke2fs"
-    _run([program, "-q", "-t", "ext4", "-L", "twin", "-d", str(work / "root"), str(raw)], log, "making the disk")
-    _run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(out / "disk.qcow2")], log, "making the disk")
+    run([program, "-q", "-t", "ext4", "-L", "twin", "-d", str(work / "root"), str(raw)], log, "making the disk")
+    run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(out / "disk.qcow2")], log, "making the disk")
 
 
-def _run(argv: list[str], log: Path, what: str) -> None:
+def run(argv: list[str], log: Path, what: str) -> None:
+    """Run a program of the building; its words go to the log.
+
+    Raises
+    ------
+    RunbookError
+        It failed; the message has the last error in its log, which is kept.
+    """
     with log.open("a") as file:
         environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
         done = subprocess.run(

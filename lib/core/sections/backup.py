@@ -122,5 +122,6 @@ class Backup(Section):
     questions: str = Field(default="", description="Golden questions: JSON lines with `question` and `path`")
     golden_top: int = Field(default=5, ge=1, description="Places of an answer that must be the same after a restore")
     metrics_file: str = Field(default="", description="Written for node_exporter's textfile collector; empty: none")
-    damages: list[str] = Field(default=[], description="Damages that chapter 14 does; empty: all")
+    damages: list[str] = Field(default=[], description="Damages that chapter 14 does; empty: all that need no twin")
+    mirror: bool = Field(default=False, description="Lose a leg of a ZFS mirror too, on a twin: minutes")
     growth_mb_day: float = Field(default=200, gt=0, description="What is expected to be new each day, MB")

@@ -16,7 +16,7 @@ from lib.deploy import apply as deploy
 from lib.deploy import gate, plan
 from lib.deploy.bastion import tunnel
 from lib.deploy.concerns import GROUND
-from lib.deploy.rehearsal import network, snapshot
+from lib.deploy.rehearsal import network, snapshot, storage
 from lib.deploy.serving import Service
 from lib.deploy.site import Site
 from lib.deploy.target import Target, connected
@@ -244,6 +244,7 @@ def _host(play: Play, twins: Lab, role: Role, meeting: Meeting) -> None:
         play.tell(f"{role:5} {line}")
 
     network.lay(twins, play.profile, role)
+    storage.lay(twins, play.profile, role, told)
     with _reached(twins, role) as target:
         with play.step("look", role):
             before, broken = snapshot.take(target), snapshot.failed(target)

@@ -26,7 +26,7 @@ _JOINT = re.compile(rf"[;:] |{_END}")
 _COMMA = re.compile(rf"[;:,] |{_END}")
 # Letters outside places: so short a message fits too much.
 _SHORT = 8
-_BRACKETS = {")": "(", "]": "[", "}": "{"}
+_BRACKETS = {")": "(", "]": "[", "}": "{", "”": "“", "»": "«"}
 
 
 _WORD = re.compile(r"\w+")
@@ -152,7 +152,7 @@ class Template:
     def _strange(self, place: str, value: str) -> bool:
         """Tell whether a place holds more than one thing, where the message itself is about one."""
         value = _RAISED.sub("", CODE.sub("`", value))
-        if not _paired(re.sub(r"[^()]", "", value)):
+        if not _paired(re.sub(r"[^()“”«»]", "", value)):
             return True
         if place in self._kept:
             return bool(_JOINT.search(value))
@@ -208,7 +208,7 @@ def _around(text: str, found: re.Match[str]) -> str:
 
 
 def _paired(text: str) -> bool:
-    """Tell whether every bracket of a text is closed in it, in order."""
+    """Tell whether every bracket and quotation of a text is closed in it, in order."""
     opened: list[str] = []
     for letter in text:
         if letter in _BRACKETS.values():

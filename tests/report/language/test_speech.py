@@ -90,6 +90,8 @@ def speech() -> Speech:
         ("Together on this machine.", "Вместе: эта машина."),
         ("<1>Random weights.</1> A1 failed.", "<1>Случайные веса.</1> Не пройдено: A1."),
         ("the card is busy: /dev/mem: No such file or directory", "карта занята: /dev/mem: No such file or directory"),
+        # A quotation is not taken apart.
+        ("status: “certificate has expired”", "состояние: “certificate has expired”"),
         ("memory.switch", "memory.switch"),
         ("the longer pattern of A1 wins", "длинный образец A1 важнее"),
     ],

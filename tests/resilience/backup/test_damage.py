@@ -66,7 +66,16 @@ def test_what_this_machine_lacks_is_a_skip_that_says_so(arena: Arena) -> None:
     outcome, records = registry.suffer(arena, damage)
     assert outcome is None
     assert [(r.status, r.fix) for r in records if isinstance(r, Check)] == [("skip", "apt-get install something")]
-    assert registry.not_here().status == "skip"
+
+
+def test_a_twin_is_only_used_where_it_is_asked_for() -> None:
+    assert registry.MIRROR not in registry.chosen([])
+    assert registry.MIRROR in registry.chosen([], twin=True)
+    assert registry.chosen(["mirror_leg"]) == [registry.MIRROR]
+    assert [damage.name for damage in registry.chosen(["torn_copy"], twin=True)] == ["mirror_leg", "torn_copy"]
+    skipped = registry.not_asked()
+    assert (skipped.status, skipped.conditions["damage"]) == ("skip", "mirror_leg")
+    assert "--set backup.mirror=true" in skipped.fix
 
 
 def test_an_unknown_damage_names_the_nearest() -> None:
