@@ -18,7 +18,7 @@ from lib.lab.twins import Lab
 
 pytestmark = [
     pytest.mark.twins,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(os.geteuid() != 0, reason="the image of the twins is built by root"),
     pytest.mark.skipif(any(tools.find(name) is None for name in tools.PROGRAMS), reason="make setup installs QEMU"),
 ]
@@ -35,6 +35,7 @@ def lab() -> Iterator[Lab]:
         pytest.skip("make drill builds ZFS for the twins' kernel: minutes")
     with twins.lab(image.PLACE / "test", ["home"]) as up:
         storage.lay(up, PROFILE, "home")
+        zfs.pool(up, "home", "copy", legs=1)
         yield up
 
 
@@ -72,11 +73,9 @@ def test_snapshots_are_applied_work_and_are_taken_back(lab: Lab, target: Target)
     assert "scrub repaired 0B" in lab.run("home", "zpool status tank")
 
     # What the replication's unit runs, to a pool of this twin instead of another host's.
-    zfs.pool(lab, "home", "copy", legs=1)
     lab.run("home", "syncoid --recursive --no-sync-snap tank/memory copy/tank-memory", timeout=300)
     copied = lab.run("home", "zfs list -H -t snapshot -o name -r copy/tank-memory").split()
     assert {name.partition("@")[2] for name in copied} == {name.partition("@")[2] for name in taken}
-    lab.run("home", "zpool destroy copy")
 
     deploy.undo(target)
     assert snapshot.difference(before, snapshot.take(target)) == []
