@@ -76,6 +76,7 @@ def test_snapshots_are_applied_work_and_are_taken_back(lab: Lab, target: Target)
     lab.run("home", "syncoid --recursive --no-sync-snap tank/memory copy/tank-memory", timeout=300)
     copied = lab.run("home", "zfs list -H -t snapshot -o name -r copy/tank-memory").split()
     assert {name.partition("@")[2] for name in copied} == {name.partition("@")[2] for name in taken}
+    lab.run("home", "zfs destroy -r copy/tank-memory")
 
     deploy.undo(target)
     assert snapshot.difference(before, snapshot.take(target)) == []
