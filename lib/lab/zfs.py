@@ -4,9 +4,11 @@ Debian has ZFS as source only. Ubuntu's kernel packages have its modules, and a 
 """
 
 import base64
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lib.core import paths
 from lib.core.errors import RunbookError
 from lib.lab import image as images
 from lib.lab import settings, tools
@@ -66,14 +68,14 @@ def give(lab: Lab, role: Role, say: Say = lambda _: None) -> None:
 
 def pool(lab: Lab, role: Role, name: str, legs: int = 2) -> list[str]:
     """Make a pool of so many disks that mirror each other; one is none. Its disks are files; return their paths."""
-    paths = [leg(name, number) for number in range(legs)]
+    disks = [leg(name, number) for number in range(legs)]
     kind = "mirror " if legs > 1 else ""
     lab.run(
         role,
-        f"set -e\nmkdir -p {LEGS}\ntruncate -s {LEG_MIB}M {' '.join(paths)}\n"
-        + _POOL.format(name, kind, " ".join(paths)),
+        f"set -e\nmkdir -p {LEGS}\ntruncate -s {LEG_MIB}M {' '.join(disks)}\n"
+        + _POOL.format(name, kind, " ".join(disks)),
     )
-    return paths
+    return disks
 
 
 def datasets(lab: Lab, role: Role, wanted: Iterable[str]) -> None:
@@ -109,7 +111,13 @@ def _build(image: Image, work: Path) -> None:
     for module in MODULES:
         for file in made.rglob(f"{module}.ko.xz"):
             file.replace(place / file.name)
+    if {file.name for file in place.iterdir()} != {f"{module}.ko.xz" for module in MODULES}:
+        raise RunbookError(f"building ZFS made no modules for {image.release}", where=paths.short(_kept_log(work)))
     place.replace(_place(image))
+
+
+def _kept_log(work: Path) -> Path:
+    return Path(shutil.copyfile(work / "build.log", images.PLACE / "build.log"))
 
 
 def _carried(file: Path) -> str:

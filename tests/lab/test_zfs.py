@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lib.core.errors import RunbookError
+from lib.lab import image as images
 from lib.lab import tools, zfs
 from lib.lab.image import Image
 
@@ -35,6 +36,21 @@ def test_what_was_built_is_not_built_again(image: Image, monkeypatch: pytest.Mon
     (image.folder / "zfs" / "zfs.ko.xz").touch()
     assert zfs.built(image)
     assert zfs.modules(image) == image.folder / "zfs"
+
+
+def test_a_build_that_made_no_modules_leaves_nothing(
+    image: Image, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(images, "PLACE", tmp_path / "lab")
+    monkeypatch.setattr(images, "mirror", lambda: ("debian", "http://mirror.example/debian"))
+    monkeypatch.setattr(images, "run", lambda _, log, __: log.write_text("nothing was built\n"))
+    monkeypatch.setattr(tools, "find", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(RunbookError, match=f"building ZFS made no modules for {RELEASE}"):
+        zfs.modules(image)
+    assert not zfs.built(image)
+    assert (tmp_path / "lab" / "build.log").read_text() == "nothing was built\n"
+    assert not (tmp_path / "lab" / "building").exists()
 
 
 def test_without_its_programs_the_reason_has_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

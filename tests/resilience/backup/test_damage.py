@@ -11,7 +11,7 @@ from lib.core.errors import RunbookError
 from lib.core.evidence import Check, Measurement
 from lib.resilience.backup.damage import registry
 from lib.resilience.backup.damage.arena import Arena
-from lib.resilience.backup.damage.outcome import Damage
+from lib.resilience.backup.damage.outcome import Damage, Outcome
 
 every = pytest.mark.parametrize("damage", registry.DAMAGES, ids=[damage.name for damage in registry.DAMAGES])
 
@@ -59,6 +59,17 @@ def test_a_missed_damage_is_a_failed_check(arena: Arena) -> None:
     _, records = registry.suffer(arena, missed)
     assert [record.status for record in records if isinstance(record, Check)] == ["fail"]
     assert [record.value for record in records if record.name == "drill.lost"] != [0]
+
+
+def test_a_damage_that_cannot_be_done_is_a_failed_check_with_its_reason(arena: Arena) -> None:
+    def broken(_: Arena, __: bool) -> Outcome:
+        raise RunbookError("the mirror does not answer", fix="sudo apt-get update")
+
+    outcome, records = registry.suffer(arena, registry.DAMAGES[0]._replace(needs=lambda: "", do=broken))
+    assert outcome is None
+    assert [(r.status, r.observed, r.fix) for r in records if isinstance(r, Check)] == [
+        ("fail", "the mirror does not answer", "sudo apt-get update")
+    ]
 
 
 def test_what_this_machine_lacks_is_a_skip_that_says_so(arena: Arena) -> None:

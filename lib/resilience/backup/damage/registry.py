@@ -70,7 +70,10 @@ def suffer(arena: Arena, damage: Damage) -> tuple[Outcome | None, list[Record]]:
     """Do one damage with its defence in place, and return what became of it, as records too."""
     if lacking := damage.needs():
         return None, [_check(damage, "skip", lacking)]
-    outcome = damage.do(arena, True)
+    try:
+        outcome = damage.do(arena, True)
+    except RunbookError as error:
+        return None, [_check(damage, "fail", error.what, fix=error.fix)]
     lab = Provenance(where="lab")
     drill = {"drill": f"backup.{damage.name}"}
     return outcome, [
